@@ -64,9 +64,7 @@ def merkle_path(levels: Sequence[Sequence[bytes]], index: int) -> tuple[bytes, .
     return tuple(path)
 
 
-def merkle_check(
-    root: bytes, leaf: bytes, index: int, count: int, path: Sequence[bytes]
-) -> bool:
+def merkle_check(root: bytes, leaf: bytes, index: int, count: int, path: Sequence[bytes]) -> bool:
     """Return whether `leaf` stands at `index` of the `count` leaves under `root`."""
     if not 0 <= index < count or len(path) != tree_depth(count):
         return False
