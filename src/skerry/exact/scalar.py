@@ -191,7 +191,7 @@ def exp(x: float) -> float:
 
 
 def log(x: float) -> float:
-    """Return the natural logarithm; log(+-0) = -inf, of a negative value NaN."""
+    """Return the natural logarithm; of +-0 it is -inf, of a negative value NaN."""
     if x != x or x < 0.0:
         return NAN
     if x == 0.0:
@@ -229,7 +229,7 @@ def erf(x: float) -> float:
 
 
 def sin(x: float) -> float:
-    """Return the sine; of an infinity NaN, and sin(-0) is -0."""
+    """Return the sine; of an infinity it is NaN, and -0 keeps its sign."""
     if x != x or abs(x) == INF:
         return NAN
     if x == 0.0:
