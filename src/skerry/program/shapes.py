@@ -201,7 +201,7 @@ def slice_(types: Types, attrs: Values) -> TensorType:
 
 
 def window(types: Types, attrs: Values) -> TensorType:
-    """Type the value of `window` with axis, size, stride, dilation; a new last axis runs inside each window."""
+    """Type the value of `window`; a new last axis runs inside each window."""
     old = types[0].shape
     axis = _axis(attrs, len(old))
     size, stride, dilation = (_int(attrs, name) for name in ("size", "stride", "dilation"))
