@@ -1,0 +1,173 @@
+"""The keys of a job file, their defaults and their ranges.
+
+What    `Job` and its sections. Names follow Hugging Face's TrainingArguments where it has one.
+Why     One typed place for every key: the parser, `skerry plan` and the reference page read it.
+Units   *_steps count optimizer steps, from the start of the job; sizes are counts.
+Pure    Frozen structs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=1, le=1 << 40)]
+CountOrZero = Annotated[int, Meta(ge=0, le=1 << 40)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+
+
+class ModelSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[model]: exactly one of factory, example, hf_config and model_name_or_path.
+
+    Attributes:
+        factory: "module:function" that returns an nn.Module.
+        example: a model that ships with Skerry: "mlp", "cnn" or "gpt".
+        hf_config: a Hugging Face config as a table with model_type, or the path of a config.json.
+        model_name_or_path: a folder with config.json and weights to start from.
+        arguments: keyword arguments of the factory or example.
+        weights: a safetensors file of initial weights; empty: initialised from the seed.
+    """
+
+    factory: str = ""
+    example: str = ""
+    hf_config: str | dict[str, Any] = ""
+    model_name_or_path: str = ""
+    arguments: dict[str, Any] = {}
+    weights: str = ""
+
+
+class TrainSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[train]: the optimisation, in Hugging Face's names.
+
+    Attributes:
+        task: "causal-lm", "classification" or "regression": fixes the loss.
+        loss: "module:function" of (model, batch) that replaces the task's loss.
+        max_steps: optimizer steps.
+        per_device_train_batch_size: samples of one shard.
+        gradient_accumulation_steps: shards of one lane and step.
+        learning_rate: the peak.
+        lr_scheduler_type: "constant", "linear" or "cosine", after the warm-up.
+        warmup_steps: steps from zero to the peak.
+        optim: "adamw" or "sgd".
+        weight_decay: decoupled for adamw, coupled for sgd.
+        max_grad_norm: clip the gradient's global norm to this; 0 does not clip.
+        seed: fixes initial weights, data order and dropout.
+        arithmetic: "exact" (the same bits everywhere) or "fast" (machines you trust).
+        profile: operand widths of exact products: "wide" or "narrow".
+    """
+
+    task: Literal["causal-lm", "classification", "regression"] = "causal-lm"
+    loss: str = ""
+    max_steps: Count = 100
+    per_device_train_batch_size: Count = 8
+    gradient_accumulation_steps: Annotated[int, Meta(ge=1, le=1024)] = 1
+    learning_rate: Positive = 1e-3
+    lr_scheduler_type: Literal["constant", "linear", "cosine"] = "cosine"
+    warmup_steps: CountOrZero = 0
+    optim: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: NotNegative = 0.0
+    adam_beta1: Share = 0.9
+    adam_beta2: Share = 0.999
+    adam_epsilon: Positive = 1e-8
+    momentum: Share = 0.9
+    nesterov: bool = False
+    max_grad_norm: NotNegative = 1.0
+    seed: Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)] = 42
+    arithmetic: Literal["exact", "fast"] = "exact"
+    profile: Literal["wide", "narrow"] = "wide"
+
+
+class RoundsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[rounds]: how lanes work apart and come together.
+
+    Attributes:
+        lanes: parts of every global batch that advance on their own between merges.
+        local_steps: steps of a lane between two merges; 1 with codec "none" equals one process.
+        codec: "topk" (sparse, few bits, error feedback) or "none" (everything, exactly).
+        chunk: elements of one top-k chunk.
+        topk: elements kept of each chunk.
+        residual_decay: what error feedback keeps from round to round.
+        outer_learning_rate: the share of the merged update that is applied.
+        segments: parts of a unit whose state is committed, so that one part can be audited;
+            0 is four, or one a step where there are fewer.
+    """
+
+    lanes: Annotated[int, Meta(ge=1, le=1024)] = 4
+    local_steps: Count = 1
+    codec: Literal["topk", "none"] = "none"
+    chunk: Annotated[int, Meta(ge=16, le=1 << 16)] = 4096
+    topk: Count = 64
+    residual_decay: Share = 0.95
+    outer_learning_rate: Positive = 1.0
+    segments: Annotated[int, Meta(ge=0, le=1024)] = 0
+
+
+class ResourcesSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[resources]: the machine's share in the job.
+
+    Attributes:
+        workers: worker processes; 0 is one for each lane, at most one a core.
+        threads_per_worker: compute threads of each; 0 shares the cores evenly.
+        backend: "auto", "native" or "torch"; equal bits.
+        device: a torch device, for example "cpu" or "cuda".
+        memory_gb: refuse to start when the plan needs more; 0 is what the machine has.
+    """
+
+    workers: Annotated[int, Meta(ge=0, le=1024)] = 0
+    threads_per_worker: Annotated[int, Meta(ge=0, le=1024)] = 0
+    backend: Literal["auto", "native", "torch"] = "auto"
+    device: str = "cpu"
+    memory_gb: NotNegative = 0.0
+
+
+class CheckpointSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[checkpoint]: what is kept, in steps; 0 is only at the end.
+
+    Attributes:
+        save_steps: steps between checkpoints.
+        eval_steps: steps between evaluations on held-out data.
+        eval_batches: held-out batches of one evaluation; 0 is all.
+        save_total_limit: checkpoints kept; 0 keeps all.
+    """
+
+    save_steps: CountOrZero = 0
+    eval_steps: CountOrZero = 0
+    eval_batches: CountOrZero = 0
+    save_total_limit: CountOrZero = 0
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A job file.
+
+    Attributes:
+        name: names the run.
+        output_dir: where the run and the trained model go; empty: runs/NAME.
+    """
+
+    name: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    output_dir: str = ""
+    model: ModelSection
+    data: dict[str, Any]
+    train: TrainSection = TrainSection()
+    rounds: RoundsSection = RoundsSection()
+    resources: ResourcesSection = ResourcesSection()
+    checkpoint: CheckpointSection = CheckpointSection()
+
+    @property
+    def shards(self) -> int:
+        """The shards of one global batch."""
+        return self.rounds.lanes * self.train.gradient_accumulation_steps
+
+    @property
+    def segments(self) -> int:
+        """The segments of one unit."""
+        return self.rounds.segments or min(4, self.rounds.local_steps)
+
+    @property
+    def round_count(self) -> int:
+        """The rounds of the whole job."""
+        return self.train.max_steps // self.rounds.local_steps
