@@ -1,0 +1,1 @@
+"""Chores of this repository, run by people and by tests; never part of the package."""
