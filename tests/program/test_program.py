@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -196,12 +197,10 @@ def test_hostile_bytes_are_refused_and_never_crash(data: st.DataObject) -> None:
         good[at] = data.draw(st.integers(0, 255))
     cut = data.draw(st.integers(0, len(good)))
     mutated = bytes(good[:cut]) if data.draw(st.booleans()) else bytes(good)
-    try:
+    with contextlib.suppress(InvalidProgram):
         program = from_bytes(mutated)
         check(program)
         assert to_text(program)
-    except InvalidProgram as error:
-        assert error.reason
 
 
 def test_every_op_says_what_it_means() -> None:
