@@ -23,6 +23,7 @@ def message_types() -> set[str]:
         for name, value in inspect.getmembers(module, inspect.isclass)
         if issubclass(value, msgspec.Struct)
         and value.__module__.startswith("skerry.messages")
+        and value.__name__ == name  # else it is an alias
         and not name.startswith("_")
     }
 
