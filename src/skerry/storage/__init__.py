@@ -1,1 +1,27 @@
-"""Placeholder."""
+"""Storage: what must outlive a process, each piece under the digest of its bytes.
+
+In      Bytes, and small frozen records.
+Does    Writes whole or not at all, names by content, checks on reading, keeps and prunes.
+Out     The same bytes, or a `NodeError` that says what to free, permit or restore.
+Never   Knows what a blob means; never reads what is half-written; never deletes what is in use.
+Start   reading at `files`, then `blobs`, then `folder`.
+"""
+
+from skerry.storage.blobs import BlobMissing, BlobStore, blob_digest
+from skerry.storage.files import StorageError, read_file, write_file
+from skerry.storage.folder import Checkpoint, RunBusy, RunFolder
+from skerry.storage.log import append_line, read_lines
+
+__all__ = [
+    "BlobMissing",
+    "BlobStore",
+    "Checkpoint",
+    "RunBusy",
+    "RunFolder",
+    "StorageError",
+    "append_line",
+    "blob_digest",
+    "read_file",
+    "read_lines",
+    "write_file",
+]
