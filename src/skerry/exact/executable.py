@@ -49,7 +49,7 @@ class Executable(Protocol):
 def native_available() -> bool:
     """Return whether the compiled extension is here and loads."""
     try:
-        importlib.import_module("skerry.exact._native")
+        importlib.import_module("skerry.exact.native_plan")
     except ImportError:
         return False
     return True
