@@ -217,6 +217,22 @@ def test_a_unit_without_state_is_walked_by_its_output() -> None:
     assert (outcome.step, outcome.element) == (2, 17)
 
 
+@pytest.mark.parametrize("arity", [2, 8])
+def test_a_lie_in_the_state_that_was_mended_in_the_receipt_is_found_by_its_output(
+    arity: int,
+) -> None:
+    """The liar signs honest segments, so only an output shows what its steps really did."""
+    toy, lie = small(9, 1, arity), Lie(3, 3, 44)
+    honest, liar = Run(toy), Run(toy, (lie,))
+    terms = liar.terms()
+    mended = msgspec.structs.replace(terms.receipt, segments=honest.receipt().segments)
+    played = play(replace(terms, receipt=mended), honest, liar)
+    outcome = played.challenger.outcome
+    assert isinstance(outcome, Finding)
+    assert (outcome.step, outcome.node, outcome.element) == (3, 3, 44)
+    assert played.asks[0] == Open(played.judge.terms.game, output="loss")
+
+
 def test_outputs_that_are_not_the_programs_lose() -> None:
     toy = small()
     terms = Run(toy).terms()
@@ -239,6 +255,33 @@ def test_silence_is_the_callers_to_judge(lie: Lie) -> None:
 
 def flipped(digest: bytes) -> bytes:
     return bytes([digest[0] ^ 1]) + digest[1:]
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"value": ROW}, Wrong.STATE),
+        ({"path": ()}, Wrong.TRACE),
+        ({"path": (ROW, ROW, ROW)}, Wrong.TRACE),
+        ({"roots": (ROW,)}, Wrong.COUNT),
+        ({"roots": (ROW, ROW, ROW, ROW, ROW)}, Wrong.TRACE),
+    ],
+)
+def test_a_trace_is_held_to_the_state_that_was_claimed(
+    change: dict[str, object], wrong: Wrong
+) -> None:
+    toy = small(1, 1)
+    liar = Run(toy, (Lie(0, 3, 5),))
+    terms = liar.terms()
+    challenger, respondent = Challenger.open(terms, Run(toy)), Respondent(terms, liar)
+    while not isinstance(respondent.answer, RevealTrace):
+        if respondent.answer is not None:
+            challenger = challenger.tell(respondent.answer)
+        assert challenger.ask is not None
+        respondent = respondent.tell(challenger.ask)
+    outcome = challenger.tell(msgspec.structs.replace(respondent.answer, **change)).outcome
+    assert isinstance(outcome, Forfeit)
+    assert outcome.wrong is wrong
 
 
 @st.composite
