@@ -48,11 +48,15 @@ def _same(kernel: Kernel) -> Maker:
     return lambda site: kernel
 
 
-def _through_float64(kernel: Kernel) -> Maker:
-    """Divide and take roots in float64 off the CPU: 53 bits round to the same 24."""
+def _through_float64(kernel: Kernel, *, on_cpu: bool) -> Maker:
+    """Divide and take roots in float64: 53 bits, even off by one, round to the same 24.
+
+    A GPU's float32 division may be approximate, and so may a CPU's root: the vector library behind
+    torch.sqrt gives a neighbour of the nearest float32 for some arguments, such as 3.7414.
+    """
 
     def make(site: Site) -> Kernel:
-        if site.device.type == "cpu":
+        if site.device.type == "cpu" and not on_cpu:
             return kernel
         return lambda *operands: kernel(*(x.double() for x in operands)).float()
 
@@ -160,8 +164,8 @@ MAKERS: Final[dict[str, Maker]] = {
     "add": _same(torch.add),
     "sub": _same(torch.sub),
     "mul": _same(torch.mul),
-    "div": _through_float64(torch.div),
-    "sqrt": _through_float64(torch.sqrt),
+    "div": _through_float64(torch.div, on_cpu=False),
+    "sqrt": _through_float64(torch.sqrt, on_cpu=True),
     "neg": _same(torch.neg),
     "abs": _same(torch.abs),
     "max": _extreme(torch.maximum, torch.maximum, nan_wins=False),
