@@ -17,10 +17,13 @@ import msgspec
 from skerry.base.errors import PeerError
 from skerry.messages.disputes import Open, Pick, RevealLeaf, RevealRoots, RevealTrace
 from skerry.messages.receipts import Receipt, Unit
+from skerry.messages.rounds import RoundMessage
 
 MESSAGE_BYTES_MAX = 1 << 20
 
-Message: TypeAlias = Unit | Receipt | Open | Pick | RevealRoots | RevealTrace | RevealLeaf
+Message: TypeAlias = (
+    Unit | Receipt | Open | Pick | RevealRoots | RevealTrace | RevealLeaf | RoundMessage
+)
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")

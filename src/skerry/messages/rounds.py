@@ -1,0 +1,281 @@
+"""What a coordinator and its workers say to each other during a run.
+
+What    `RunConfig` fixes everything that decides a run's bits. The coordinator says Welcome,
+        Supply, Join, Merge, RunLane, Evaluate, Save and Farewell; a worker says Hello, Want,
+        Standing, LaneDone, Evaluated, Saved and Trouble. `RoundRecord` is what a round came to.
+Why     Workers share nothing but these messages and the store of blobs, so a network can carry
+        them as they are.
+Rule    States and data never travel here: they are named by digest. Updates travel as the codec
+        packed them. A number that is not an integer travels as the bits of its float64.
+Pure    Frozen structs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from skerry.base.digests import digest
+from skerry.messages.fields import (
+    Count,
+    Digest,
+    Int64,
+    Name,
+    NamedDigests,
+    PublicKey,
+    require_ascending,
+)
+from skerry.messages.receipts import SEGMENTS_MAX, SHARDS_MAX, STEPS_MAX, Receipt
+
+PROTOCOL = 1
+LANES_MAX = 1 << 12
+ROUNDS_MAX = 1 << 32
+UPDATE_BYTES_MAX = 1 << 29
+TEXT_MAX = 4096
+
+Lane: TypeAlias = Annotated[int, Meta(ge=0, lt=LANES_MAX)]
+Round: TypeAlias = Annotated[int, Meta(ge=0, le=ROUNDS_MAX)]
+Update: TypeAlias = Annotated[bytes, Meta(max_length=UPDATE_BYTES_MAX)]
+Text: TypeAlias = Annotated[str, Meta(max_length=TEXT_MAX)]
+Digests: TypeAlias = Annotated[tuple[Digest, ...], Meta(max_length=LANES_MAX)]
+TaskName: TypeAlias = Literal["join", "merge", "save", "lane", "evaluate"]
+Floats: TypeAlias = Annotated[tuple[tuple[Name, Int64], ...], Meta(max_length=64)]
+
+
+class RunConfig(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="run-config/1"
+):
+    """Everything that decides the bits of a run, and when it saves and evaluates.
+
+    Attributes:
+        exchange: "local": a lane runs `local_steps` of Program "step", then "encode"; all apply
+            "merge". "every-step": a lane runs "grad" for each of its shards; all apply "apply".
+        arithmetic: "exact", or "fast" for machines that one trusts.
+        rounds: rounds of the run.
+        local_steps: steps of a lane between two merges; 1 where exchange is "every-step".
+        lanes: lanes of a round.
+        shards_per_lane: shards of one lane and step.
+        samples_per_shard: samples of one shard.
+        segments: segments of one lane's block of steps.
+        seed: fixes initial parameters, sample order and dropout.
+        save_rounds: rounds between checkpoints; 0 keeps only the first and the last state.
+        save_limit: how many checkpoints to keep besides the first; 0 keeps all.
+        eval_rounds: rounds between evaluations; 0 evaluates only the last state.
+        eval_batches: held-out batches of one evaluation; 0 evaluates never.
+        programs: digests of the Programs by what they are for, ascending by name.
+        initial: blob of the given initial state; None where Program "init" makes it.
+        data: digest of the manifest that names the data; None where no Program reads any.
+    """
+
+    exchange: Literal["local", "every-step"]
+    arithmetic: Literal["exact", "fast"] = "exact"
+    rounds: Round
+    local_steps: Annotated[int, Meta(ge=1, le=STEPS_MAX)] = 1
+    lanes: Annotated[int, Meta(ge=1, le=LANES_MAX)]
+    shards_per_lane: Annotated[int, Meta(ge=1, le=SHARDS_MAX)] = 1
+    samples_per_shard: Annotated[int, Meta(ge=1, le=1 << 24)]
+    segments: Annotated[int, Meta(ge=1, le=SEGMENTS_MAX)] = 1
+    seed: Int64 = 0
+    save_rounds: Round = 0
+    save_limit: Count = 0
+    eval_rounds: Round = 0
+    eval_batches: Annotated[int, Meta(ge=0, le=1 << 32)] = 0
+    programs: NamedDigests
+    initial: Digest | None = None
+    data: Digest | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse terms that contradict each other."""
+        require_ascending("programs", [name.encode() for name, _ in self.programs])
+        if self.exchange == "every-step" and self.local_steps != 1:
+            raise ValueError("an exchange at every step has one local step")
+        if self.segments > self.local_steps:
+            raise ValueError("a lane cannot have more segments than steps")
+
+    @property
+    def shards(self) -> int:
+        """The shards of one batch."""
+        return self.lanes * self.shards_per_lane
+
+    @property
+    def job(self) -> bytes:
+        """The digest that names this run in every unit."""
+        return digest("run", msgspec.msgpack.encode(self, order="deterministic"))
+
+
+class Spent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """Where a worker's time went, in microseconds."""
+
+    compute: Count
+    commit: Count
+    storage: Count
+
+
+# -- a worker arrives
+
+
+class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="hello/1"):
+    """A worker's first words: the protocol it speaks, its key, and its process."""
+
+    protocol: Count
+    signer: PublicKey
+    pid: Count = 0
+
+
+class Welcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="welcome/1"):
+    """The run that the worker is to take part in."""
+
+    config: RunConfig
+
+
+class Want(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="want/1"):
+    """A worker asks for Programs by their digests."""
+
+    programs: Annotated[tuple[Digest, ...], Meta(min_length=1, max_length=64)]
+
+
+class Supply(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="supply/1"):
+    """The canonical bytes of the wanted Programs, each deflated (RFC 1950), in the same order."""
+
+    programs: Annotated[tuple[bytes, ...], Meta(max_length=64)]
+
+
+class Join(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="join/1"):
+    """How to reach the state of `round`: take the state of `state_round`, apply the merges since.
+
+    Attributes:
+        round: the round whose state the worker shall hold.
+        state_round: the round of the state to start from.
+        state: its blob; None for the initial state.
+        updates: blobs of all lanes' updates, one row for each round from `state_round` on.
+    """
+
+    round: Round
+    state_round: Round
+    state: Digest | None
+    updates: tuple[Digests, ...] = ()
+
+
+class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="standing/1"):
+    """A worker holds the state of `round`, and its root is this."""
+
+    round: Round
+    root: Digest
+
+
+# -- a round
+
+
+class RunLane(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="run-lane/1"):
+    """Run the unit of a lane; `state` is the blob of the lane's own state, None at its start."""
+
+    round: Round
+    lane: Lane
+    state: Digest | None = None
+
+
+class LaneDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lane-done/1"):
+    """What a lane's unit came to.
+
+    Attributes:
+        round: the round.
+        lane: the lane.
+        update: what the merge reads, as the codec packed it.
+        state: blob of the lane's own state afterwards; None where a lane has none.
+        receipts: one for each unit that the lane ran.
+        loss: mean training loss, float64 bits.
+        spent: where the time went.
+    """
+
+    round: Round
+    lane: Lane
+    update: Update
+    state: Digest | None
+    receipts: Annotated[tuple[Receipt, ...], Meta(max_length=SHARDS_MAX)]
+    loss: Int64
+    spent: Spent
+
+
+class Merge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="merge/1"):
+    """The updates of all lanes of a round, in lane order; empty where the worker made it itself."""
+
+    round: Round
+    updates: Annotated[tuple[Update, ...], Meta(max_length=LANES_MAX)]
+
+
+class Evaluate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="evaluate/1"):
+    """Evaluate part `part` of `parts` of the held-out batches at the state of `round`."""
+
+    round: Round
+    part: Lane
+    parts: Annotated[int, Meta(ge=1, le=LANES_MAX)]
+
+
+class Evaluated(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="evaluated/1"):
+    """Sums over the batches of one part: of f32 metrics as float64 bits, of i64 metrics as is."""
+
+    round: Round
+    part: Lane
+    floats: Floats
+    counts: Floats
+    spent: Spent
+
+
+class Save(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="save/1"):
+    """Store the global state of `round`."""
+
+    round: Round
+
+
+class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="saved/1"):
+    """The state of `round` is in the store under this digest."""
+
+    round: Round
+    state: Digest
+
+
+class Trouble(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="trouble/1"):
+    """A task that no worker could do: the data, the disk or the numbers do not allow it."""
+
+    round: Round
+    task: TaskName
+    index: Count
+    code: Text
+    message: Text
+    next_step: Text = ""
+
+
+class Farewell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="farewell/1"):
+    """The coordinator ends the conversation, and why."""
+
+    reason: Text = ""
+
+
+# -- what stays
+
+
+class LaneRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One lane of a round: digests of its receipts as signed, blobs of its update and state."""
+
+    receipts: Annotated[tuple[Digest, ...], Meta(max_length=SHARDS_MAX)]
+    update: Digest
+    state: Digest | None
+
+
+class RoundRecord(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="round-record/1"
+):
+    """What was merged in a round, from which state and into which."""
+
+    job: Digest
+    round: Round
+    state_before: Digest
+    lanes: Annotated[tuple[LaneRecord, ...], Meta(min_length=1, max_length=LANES_MAX)]
+    state_after: Digest
+
+
+FromCoordinator: TypeAlias = Welcome | Supply | Join | Merge | RunLane | Evaluate | Save | Farewell
+FromWorker: TypeAlias = Hello | Want | Standing | LaneDone | Evaluated | Saved | Trouble
+RoundMessage: TypeAlias = RunConfig | FromCoordinator | FromWorker | RoundRecord

@@ -1,0 +1,333 @@
+"""What one party computes in a round: its lanes' units, the merge, the evaluation.
+
+What    `Lanes` holds a run's Programs made ready. `run` is one lane's round, `merge` makes the
+        next global state, `evaluate` sums over held-out batches.
+Why     A worker, a verifier and a party to a dispute compute the same things; only what they do
+        with them differs.
+Rule    "local": unit 1 is `local_steps` runs of "step" on the state params + lane state, unit 2 is
+        one run of "encode" on what unit 1 left. "every-step": one unit of one run of "grad" for
+        each shard, on the global state. Whatever of a state no Program makes starts as zeros.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from skerry.base.chance import Chance
+from skerry.base.errors import JobError
+from skerry.exact.executable import Executable
+from skerry.messages.receipts import Cost, DataSlice, Receipt, Unit, UnitId
+from skerry.messages.rounds import RunConfig
+from skerry.messages.signing import Sign, sign
+from skerry.node.clocks import Stopwatch
+from skerry.node.states import State, StateDigests, digest_tensor, tensor_bytes, zero_state
+from skerry.node.unit import Feed, UnitRun, run_unit
+from skerry.node.updates import UpdateCodec
+from skerry.program import Program, TensorType, cost
+
+Compile: TypeAlias = Callable[[Program], Executable]
+
+_NEEDED = {
+    "local": ("step", "encode", "merge"),
+    "every-step": ("grad", "apply"),
+}
+
+
+class ProgramLacking(JobError):
+    """A run names no Program for something that it must do."""
+
+    code = "job.lacking"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the run has no Program {name!r}", next_step="start it again with `skerry run`"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRun:
+    """One lane's round.
+
+    Attributes:
+        state: the lane's own state afterwards.
+        update: what the merge reads, packed.
+        units: each unit that was run, and what it came to.
+        loss: the mean of metric "loss" over the steps and shards.
+    """
+
+    state: dict[str, Tensor]
+    update: bytes
+    units: tuple[tuple[Unit, UnitRun], ...]
+    loss: float
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """A run's Programs, made ready when first needed."""
+
+    config: RunConfig
+    programs: Mapping[str, Program]
+    compile: Compile
+    feed: Feed
+    watch: Stopwatch
+
+    def __post_init__(self) -> None:
+        for name in _NEEDED[self.config.exchange]:
+            if name not in self.programs:
+                raise ProgramLacking(name)
+
+    @cached_property
+    def _ready(self) -> dict[str, Executable]:
+        return {}
+
+    def executable(self, name: str) -> Executable:
+        """Return Program `name`, made ready.
+
+        Raises:
+            ProgramLacking: the run has none of that name.
+        """
+        if name not in self._ready:
+            if name not in self.programs:
+                raise ProgramLacking(name)
+            self._ready[name] = self.compile(self.programs[name])
+        return self._ready[name]
+
+    def price(self, program: bytes) -> Cost:
+        """Return what one step of the Program of that digest is counted at."""
+        if program not in self._prices:
+            name = next(name for name, it in self.config.programs if it == program)
+            counted = cost(self.programs[name])
+            self._prices[program] = Cost(counted.operations, counted.bytes_moved)
+        return self._prices[program]
+
+    @cached_property
+    def _prices(self) -> dict[bytes, Cost]:
+        return {}
+
+    # -- states
+
+    @cached_property
+    def job(self) -> bytes:
+        """The digest that names the run."""
+        return self.config.job
+
+    @cached_property
+    def local(self) -> bool:
+        """Whether lanes run several steps on their own."""
+        return self.config.exchange == "local"
+
+    @cached_property
+    def unit_types(self) -> dict[str, TensorType]:
+        """The state that a lane's units run on."""
+        names = ("step", "encode") if self.local else ("apply",)
+        return {
+            port.name: port.type
+            for name in names
+            for port in self.programs[name].inputs
+            if port.role == "state"
+        }
+
+    @cached_property
+    def global_types(self) -> dict[str, TensorType]:
+        """The state that all lanes share."""
+        if not self.local:
+            return self.unit_types
+        return {"params": self.unit_types["params"]}
+
+    @cached_property
+    def lane_types(self) -> dict[str, TensorType]:
+        """The state that each lane has of its own."""
+        return {k: v for k, v in self.unit_types.items() if k not in self.global_types}
+
+    def initial(self) -> dict[str, Tensor]:
+        """Return the global state that Program "init" makes."""
+        executable = self.executable("init")
+        word = Chance.from_int(self.config.seed).fork("init").word64()
+        chance = {
+            port.name: torch.tensor(word)
+            for port in executable.program.inputs
+            if port.role == "chance"
+        }
+        made = executable.run(chance)
+        return self.zero_globals() | {
+            name: x for name, x in made.items() if name in self.global_types
+        }
+
+    def zero_globals(self) -> dict[str, Tensor]:
+        """Return the global state that is zero everywhere."""
+        return zero_state(self.global_types)
+
+    def new_lane(self) -> dict[str, Tensor]:
+        """Return the state in which every lane starts."""
+        return zero_state(self.lane_types)
+
+    # -- units
+
+    def unit(self, name: str, at: int, lane: int, **how: object) -> Unit:
+        """Return the unit of Program `name` that lane `lane` runs in round `at`."""
+        fixed = {
+            "id": UnitId(self.job, at, lane),
+            "program": dict(self.config.programs)[name],
+            "step_from": at * self.config.local_steps,
+            "steps": 1,
+            "segments": 1,
+            "seed": self.config.seed,
+        }
+        return Unit(**{**fixed, **how})  # type: ignore[arg-type]
+
+    def data(self, shards: Sequence[int]) -> DataSlice:
+        """Return the slice of data that some shards of each step are."""
+        return DataSlice(self.config.data or bytes(32), tuple(shards))
+
+    def run(
+        self, at: int, lane: int, globals_: State, own: State, digests: StateDigests
+    ) -> LaneRun:
+        """Run lane `lane` of round `at` from the global state and the lane's own state."""
+        run = self._run_local if self.local else self._run_every_step
+        return run(at, lane, globals_, own, digests)
+
+    def _run_local(
+        self, at: int, lane: int, globals_: State, own: State, digests: StateDigests
+    ) -> LaneRun:
+        config = self.config
+        first = lane * config.shards_per_lane
+        state = dict(own) | dict(globals_)
+        block = self.unit(
+            "step",
+            at,
+            lane,
+            state=self._root(state, digests),
+            steps=config.local_steps,
+            segments=config.segments,
+            data=self.data(range(first, first + config.shards_per_lane)),
+        )
+        stepped = self._do("step", block, state, digests=digests)
+        start = {"start": globals_["params"]}
+        exchange = self.unit(
+            "encode",
+            at,
+            lane,
+            state=stepped.transcript.segments[-1],
+            given=(("start", digest_tensor(start["start"])),),
+        )
+        encoded = self._do("encode", exchange, stepped.state, given=start, digests=digests)
+        lane_state = {name: encoded.state[name] for name in self.lane_types}
+        update = self.codec.pack(encoded.last)
+        losses = stepped.metrics.get("loss", [])
+        return LaneRun(lane_state, update, ((block, stepped), (exchange, encoded)), _mean(losses))
+
+    def _run_every_step(
+        self, at: int, lane: int, globals_: State, own: State, digests: StateDigests
+    ) -> LaneRun:
+        config = self.config
+        first = lane * config.shards_per_lane
+        root = self._root(globals_, digests)
+        units, losses = [], []
+        for shard in range(first, first + config.shards_per_lane):
+            unit = self.unit("grad", at, lane, state=root, data=self.data([shard]))
+            run = self._do("grad", unit, globals_, digests=digests)
+            units.append((unit, run))
+            losses += run.metrics.get("loss", [])
+        update = b"".join(tensor_bytes(run.last["grad"]) for _, run in units)
+        return LaneRun({}, update, tuple(units), _mean(losses))
+
+    def _do(
+        self,
+        name: str,
+        unit: Unit,
+        state: State,
+        *,
+        given: State | None = None,
+        digests: StateDigests,
+    ) -> UnitRun:
+        executable = self.executable(name)
+        return run_unit(
+            executable, unit, state, self.feed, given=given, digests=digests, watch=self.watch
+        )
+
+    def _root(self, state: State, digests: StateDigests) -> bytes:
+        self.watch.turn("commit")
+        return digests.root(state)
+
+    # -- merge and evaluation
+
+    @cached_property
+    def codec(self) -> UpdateCodec:
+        """How a lane's update becomes bytes and back."""
+        return UpdateCodec(self.programs["encode"])
+
+    def merge(self, globals_: State, updates: Sequence[bytes]) -> dict[str, Tensor]:
+        """Return the next global state from the updates of all lanes, in lane order.
+
+        Raises:
+            UpdateMalformed: an update is not what a lane of this run sends.
+        """
+        self.watch.turn("compute")
+        if self.local:
+            given = self.codec.stack(updates)
+            results = self.executable("merge").run({"params": globals_["params"], **given})
+        else:
+            elements = self.global_types["params"].elements
+            grads = self.codec_of_gradients(updates, elements)
+            results = self.executable("apply").run({**globals_, "grads": grads})
+        self.watch.turn("")
+        return dict(globals_) | {k: x for k, x in results.items() if k in self.global_types}
+
+    def codec_of_gradients(self, updates: Sequence[bytes], elements: int) -> Tensor:
+        """Return f32 [shards, P] from the updates of an exchange at every step."""
+        shape = (self.config.shards_per_lane, elements)
+        return torch.cat([UpdateCodec.raw(update, TensorType("f32", shape)) for update in updates])
+
+    def evaluate(
+        self, globals_: State, part: int, parts: int
+    ) -> tuple[dict[str, float], dict[str, int]]:
+        """Return the sums of f32 and of i64 metrics over one part of the held-out batches."""
+        executable = self.executable("evaluate")
+        total = self.config.eval_batches
+        batches = range(total * part // parts, total * (part + 1) // parts)
+        floats: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        self.watch.turn("compute")
+        for inputs in self.feed.heldout(executable.program, batches):
+            for name, x in executable.run({"params": globals_["params"], **inputs}).items():
+                if x.dim() == 0 and x.dtype == torch.float32:
+                    floats[name] = floats.get(name, 0.0) + float(x)
+                elif x.dim() == 0:
+                    counts[name] = counts.get(name, 0) + int(x)
+        self.watch.turn("")
+        return floats, counts
+
+
+def receipt_of(unit: Unit, run: UnitRun, price: Cost, key: bytes, by: Sign) -> Receipt:
+    """Return the signed receipt of a unit whose one step costs `price`."""
+    unsigned = Receipt(
+        signer=key,
+        unit=unit,
+        segments=run.transcript.segments,
+        outputs=run.transcript.outputs,
+        cost=Cost(price.operations * unit.steps, price.bytes_moved * unit.steps),
+    )
+    return sign(unsigned, by)
+
+
+def float_bits(number: float) -> int:
+    """Return the bits of a float64 as a signed integer, for a message."""
+    bits: int = struct.unpack("<q", struct.pack("<d", number))[0]
+    return bits
+
+
+def bits_float(bits: int) -> float:
+    """Return the float64 of `float_bits`."""
+    number: float = struct.unpack("<d", struct.pack("<q", bits))[0]
+    return number
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    return sum(numbers) / len(numbers) if numbers else 0.0
