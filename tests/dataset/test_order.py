@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry.base.chance import permuted
-from skerry.dataset.bulk_order import permuted_bulk, samples_at, step_samples
+from skerry.dataset.bulk_order import KEPT_SAMPLES_MAX, permuted_bulk, samples_at, step_samples
 from skerry.dataset.order import BatchPlan, epoch_key, sample_index
 
 SEEDS = st.integers(-(1 << 63), (1 << 63) - 1)
@@ -40,10 +40,18 @@ def test_the_steps_of_a_plan_walk_through_the_epochs(
     assert plan.epoch(0) == 0
 
 
-@given(st.integers(1, 5000), SEEDS, st.integers(0, 20_000), st.integers(0, 50))
+@given(st.integers(1, 2000), SEEDS, st.integers(0, 9000), st.integers(0, 50))
 def test_the_bulk_twin_gives_the_same_samples(size: int, seed: int, first: int, count: int) -> None:
     expected = [sample_index(size, seed, first + place) for place in range(count)]
     assert samples_at(size, seed, first, count).tolist() == expected
+
+
+@pytest.mark.parametrize("count", [5, 200])
+def test_a_large_epoch_is_ordered_only_where_asked(count: int) -> None:
+    size = KEPT_SAMPLES_MAX + 7
+    first = 2 * size - 3
+    expected = [sample_index(size, 5, first + place) for place in range(count)]
+    assert samples_at(size, 5, first, count).tolist() == expected
 
 
 @given(st.integers(1, 1 << 52), SEEDS, st.data())
