@@ -13,7 +13,7 @@ _ADJECTIVES = (
 _BIRDS = (
     "auk", "brant", "crake", "dunlin", "eider", "fulmar", "gannet", "heron",
     "ibis", "jaeger", "knot", "loon", "merlin", "noddy", "osprey", "petrel",
-    "quail", "rail", "skua", "tern", "urial", "veery", "wigeon", "yaffle",
+    "quail", "rail", "skua", "tern", "umbrette", "veery", "wigeon", "yaffle",
     "booby", "curlew", "dotterel", "egret", "finch", "gull", "hobby", "kestrel",
 )  # fmt: skip
 
