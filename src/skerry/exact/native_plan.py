@@ -1,0 +1,208 @@
+"""The native backend: a Program compiled to a plan of C steps and float64 products.
+
+What    `compile_native(program)` gives a `NativeExecutable`. Constants are folded, views resolved,
+        elementwise chains and row reductions fused, every value given its place in one arena.
+Why     Exact arithmetic costs little more than its float64 products once nothing else touches
+        memory twice.
+Rule    Bits are those of the torch backend and of the reference, on every CPU level.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, TypeAlias
+
+import torch
+from torch import Tensor
+
+from skerry.exact import kernels as k
+from skerry.exact.native_emit import Emitter
+from skerry.exact.native_fuse import Group, Step, fused, mark_lives, operations
+from skerry.exact.native_lower import Lowering, Op, Unsupported
+from skerry.exact.native_views import Val, View
+from skerry.exact.ports import bind_inputs, deliver
+from skerry.exact.torch_backend import TensorExecutable, compile_torch
+from skerry.program.graph import Program
+
+_DTYPES: Final = {
+    k.F4: torch.float32, k.I8: torch.int64, k.B1: torch.bool, k.F8: torch.float64,
+    k.H2: torch.int16,
+}  # fmt: skip
+_ALIGN: Final = 64
+_ARENA: Final = 0
+
+Segment: TypeAlias = tuple[int, int] | Callable[[], object]
+
+
+def compile_native(program: Program) -> NativeExecutable | TensorExecutable:
+    """Return `program` made ready to run in C; what the plan does not know runs on torch."""
+    try:
+        return NativeExecutable(program)
+    except Unsupported:
+        return compile_torch(program)
+
+
+def place_in_arena(vals: Iterable[Val]) -> int:
+    """Give each value its offset, so that values alive at once never overlap; return the size."""
+    placed: list[tuple[int, int, int, int]] = []
+    size = 0
+    for val in sorted(vals, key=lambda v: -v.elements * k.SIZE[v.kind]):
+        need = -(-val.elements * k.SIZE[val.kind] // _ALIGN) * _ALIGN
+        end_of_life = max(val.last, val.ready)
+        busy = sorted(
+            (begin, end)
+            for begin, end, first, last in placed
+            if first <= end_of_life and val.first <= last
+        )
+        begin = 0
+        for taken, end in busy:
+            if taken - begin >= need:
+                break
+            begin = max(begin, end)
+        val.offset = begin
+        placed.append((begin, begin + need, val.first, end_of_life))
+        size = max(size, begin + need)
+    return size
+
+
+@dataclass(slots=True)
+class _Slots:
+    """The numbers of the base addresses."""
+
+    constants: list[tuple[int, Tensor]]
+    ports: list[tuple[int, int]]
+    outputs: list[int]
+    count: int
+
+
+def _number(lowering: Lowering) -> _Slots:
+    """Give every value outside the arena a base address of its own."""
+    slots = _Slots([], [], [], 1)
+    for val, tensor in lowering.constants:
+        slots.constants.append((slots.count, tensor))
+        val.slot = slots.count
+        slots.count += 1
+    for port, val in lowering.ports.items():
+        slots.ports.append((slots.count, port))
+        val.slot = slots.count
+        slots.count += 1
+    for view in lowering.outputs:
+        slots.outputs.append(slots.count)
+        view.val.slot = slots.count
+        slots.count += 1
+    return slots
+
+
+class NativeExecutable:
+    """A Program as C steps; see `executable.Executable`."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        with torch.no_grad():
+            lowering = Lowering(program)
+            steps = fused(lowering.ops)
+            mark_lives(steps)
+            self._slots = _number(lowering)
+            self._kept = lowering
+            arena_bytes = place_in_arena(_arena_values(steps))
+            self._arena = torch.empty(arena_bytes + 4096, dtype=torch.uint8)
+            self._words, self._segments, scratch_bytes = self._written(steps)
+            self._scratch = torch.empty(scratch_bytes + 4096, dtype=torch.uint8)
+        self._bases = array("q", [0] * self._slots.count)
+        self._bases[_ARENA] = self._base(self._arena)
+        for slot, tensor in self._slots.constants:
+            self._bases[slot] = tensor.untyped_storage().data_ptr()
+        self.steps = steps
+
+    @property
+    def program(self) -> Program:
+        """The Program that runs."""
+        return self._program
+
+    @cached_property
+    def _unfused(self) -> TensorExecutable:
+        return compile_torch(self._program)
+
+    @torch.no_grad()
+    def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the outputs by name; see `executable.Executable.run`."""
+        given = [x.contiguous() for x in bind_inputs(self._program, inputs, torch.device("cpu"))]
+        bases, words, scratch = self._bases, self._words, self._base(self._scratch)
+        for slot, port in self._slots.ports:
+            bases[slot] = given[port].data_ptr()
+        results = []
+        for slot, output in zip(self._slots.outputs, self._program.outputs, strict=True):
+            kind = self._program.nodes[output.node].type
+            result = torch.empty(kind.shape, dtype=_DTYPES[_KINDS[kind.dtype]])
+            bases[slot] = result.data_ptr()
+            results.append(result)
+        run = k.native().run
+        for segment in self._segments:
+            if isinstance(segment, tuple):
+                run(words, bases, segment[0], segment[1], scratch)
+            else:
+                segment()
+        return deliver(self._program, results)
+
+    def values(self, inputs: Mapping[str, Tensor], node_ids: Iterable[int]) -> dict[int, Tensor]:
+        """Return the values of the asked nodes, unfused; see `executable.Executable.values`."""
+        return self._unfused.values(inputs, node_ids)
+
+    @staticmethod
+    def _base(memory: Tensor) -> int:
+        return -(-memory.data_ptr() // _ALIGN) * _ALIGN
+
+    def _written(self, steps: Sequence[Step]) -> tuple[array[int], list[Segment], int]:
+        words: list[int] = []
+        segments: list[Segment] = []
+        emitter = Emitter()
+        for index, step in enumerate(steps):
+            if isinstance(step, Op) and step.form == "dot":
+                segments.append(self._product(step))
+                continue
+            begin = len(words)
+            words += emitter.words(step, index)
+            if segments and isinstance(segments[-1], tuple) and segments[-1][1] == begin:
+                segments[-1] = (segments[-1][0], len(words))
+            else:
+                segments.append((begin, len(words)))
+        return array("q", words), segments, emitter.scratch_bytes
+
+    def _tensor(self, view: View) -> Tensor:
+        """Return a view of the arena or of a constant as a float64 tensor."""
+        if view.val.source == "constant":
+            memory = next(t for v, t in self._kept.constants if v is view.val)
+            return memory.as_strided(view.shape, view.strides, view.offset)
+        lead = self._base(self._arena) - self._arena.data_ptr()
+        flat = self._arena[lead : lead + (self._arena.numel() - lead) // 8 * 8].view(torch.float64)
+        return flat.as_strided(view.shape, view.strides, flat.storage_offset() + view.val.offset // 8 + view.offset)
+
+    def _product(self, op: Op) -> Callable[[], object]:
+        a, b = (self._tensor(view) for view in op.reads)
+        shape = (*a.shape[:-1], b.shape[-2])
+        out = self._tensor(op.out).view(shape)
+        turned = b.transpose(-1, -2)
+        multiply = torch.mm if a.dim() == 2 else torch.bmm
+        return lambda: multiply(a, turned, out=out)
+
+
+_KINDS: Final = {"f32": k.F4, "i64": k.I8, "bool": k.B1}
+
+
+def _arena_values(steps: Sequence[Step]) -> list[Val]:
+    """Return the values that need memory in the arena."""
+    found: dict[int, Val] = {}
+    for index, step in enumerate(steps):
+        for op in operations(step):
+            for view in op.writes:
+                val = view.val
+                inside = isinstance(step, Group) and val.last <= index and val.first == val.ready
+                if val.source == "step" and not (inside and view.whole):
+                    found[id(val)] = val
+    return list(found.values())
+
+
+__all__ = ["NativeExecutable", "compile_native", "place_in_arena"]
