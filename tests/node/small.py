@@ -58,9 +58,9 @@ def local_job(**changes: Any) -> RunJob:
     """Return a job of local steps."""
     terms: dict[str, Any] = {
         "exchange": "local",
-        "rounds": 6,
-        "local_steps": 5,
-        "lanes": 4,
+        "rounds": 4,
+        "local_steps": 3,
+        "lanes": 3,
         "shards_per_lane": 2,
         "samples_per_shard": 1,
         "segments": 2,
@@ -81,11 +81,11 @@ def every_step_job(**changes: Any) -> RunJob:
     """Return a job that exchanges every gradient."""
     terms: dict[str, Any] = {
         "exchange": "every-step",
-        "rounds": 8,
+        "rounds": 6,
         "lanes": 2,
         "shards_per_lane": 2,
         "samples_per_shard": 1,
-        "save_rounds": 3,
+        "save_rounds": 2,
         "seed": 11,
     }
     terms |= changes

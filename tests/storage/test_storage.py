@@ -168,3 +168,6 @@ def test_a_round_record_comes_back(tmp_path: Path) -> None:
     folder.write_round(3, b"record")
     assert folder.read_round(3) == b"record"
     assert folder.read_round(4) is None
+    path = tmp_path / "rounds" / "00000003.round"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert folder.read_round(3) is None

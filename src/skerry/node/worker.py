@@ -113,7 +113,8 @@ async def work(link: Link, run: Path, data: Path | None, backend: str, slot: int
     key, sign = load_key(run / "keys" / f"worker-{slot}.key")
     config, programs = await _enter(link, key)
     loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(1, "tasks") as lane:
+    lane = ThreadPoolExecutor(1, "tasks")
+    try:
         tasks = await loop.run_in_executor(
             lane, _make_tasks, config, programs, run, data, backend, (key, sign)
         )
@@ -123,16 +124,18 @@ async def work(link: Link, run: Path, data: Path | None, backend: str, slot: int
                 return
             answer = loop.run_in_executor(lane, _answer, tasks, message)
             await _say(link, await _unless_lost(link, answer))
+    finally:
+        lane.shutdown(wait=False, cancel_futures=True)
 
 
 async def _unless_lost(link: Link, answer: asyncio.Future[FromWorker]) -> FromWorker:
-    """Return the answer; leave at once when the coordinator goes while we compute."""
+    """Return the answer, or leave the task alone when the coordinator goes in the meantime."""
     listening = asyncio.ensure_future(link.receive())
     both: set[asyncio.Future[Any]] = {listening, answer}
     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
     if listening.done() and not answer.done():
-        listening.exception()
-        os._exit(0)  # the blob store never holds half a blob, so there is nothing to tidy up
+        listening.result()
+        raise LinkLost(link.peer, "it ended the run")
     listening.cancel()
     return await answer
 
@@ -192,7 +195,9 @@ async def _main(arguments: argparse.Namespace) -> None:
     try:
         await work(link, arguments.run, arguments.data, arguments.backend, arguments.slot)
     except LinkLost:
-        os._exit(0)  # the coordinator is gone; a task may still be running on its thread
+        # The coordinator is gone and a task may still be running on its thread. The blob store
+        # never holds half a blob, so there is nothing to tidy up.
+        os._exit(0)
     finally:
         await transport.close()
 

@@ -13,8 +13,8 @@ What    runs/NAME/
             session.json        address and secret while a coordinator is alive, mode 0600
             model/              the trained model
 Why     One command must be able to go on from whatever a kill left.
-Rule    A checkpoint counts when its file is whole (it carries a digest of itself). Two
-        coordinators never share a folder: the lock dies with its process.
+Rule    A checkpoint or round record counts when its file is whole (it carries a digest of
+        itself). Two coordinators never share a folder: the lock dies with its process.
 """
 
 from __future__ import annotations
@@ -149,12 +149,17 @@ class RunFolder:
 
     def write_round(self, number: int, record: bytes) -> None:
         """Write the record of a finished round."""
-        write_file(self._record("rounds", number), record, durable=False)
+        path = self._record("rounds", number)
+        write_file(path, digest("round", record), record, durable=False)
 
     def read_round(self, number: int) -> bytes | None:
-        """Return the record of a round, or None when there is none."""
+        """Return the record of a round, or None when there is none that is whole."""
         path = self._record("rounds", number)
-        return read_file(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        content = read_file(path)
+        name, record = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        return record if digest("round", record) == name else None
 
     # -- receipts
 
