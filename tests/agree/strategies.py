@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skerry.program import OPS, Builder, DType, InvalidProgram, Node, Program, Value
 from skerry.program.bounds import CARRIER_MAX, node_bound
-from skerry.program.graph import DTYPES, Attr
+from skerry.program.graph import DTYPES, Attr, InputRole
 
 ELEMENTS_MAX = 160
 SIZES = (1, 1, 2, 3, 4, 5)
@@ -44,8 +44,8 @@ class Growth:
 
     def port(self, dtype: DType, shape: tuple[int, ...]) -> Value:
         name = f"x{len(self.nodes)}"
-        role = self.rng.choice(("data", "given", "chance"))
-        value = self.builder.input(name, role, dtype, shape)
+        roles: tuple[InputRole, ...] = ("data", "given", "chance")
+        value = self.builder.input(name, self.rng.choice(roles), dtype, shape)
         self._record(value, Node("input", (), (), value.type))
         return value
 
