@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 
 import skerry
+from scripts.ops_page import ops_page
 from scripts.tree import ROOT
 from skerry.base.errors import SkerryError
 
@@ -59,6 +60,7 @@ def errors_page() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
+    "ops.md": lambda: ops_page(GENERATED),
 }
 
 
