@@ -83,7 +83,10 @@ class _TileWriter:
         """Return the register of an operand."""
         val = view.val
         if val.literal is not None:
-            return self._once((0, val.kind, val.literal), lambda: k.Register(k.CONST, val.kind, 0, val.literal or 0))
+            return self._once(
+                (0, val.kind, val.literal),
+                lambda: k.Register(k.CONST, val.kind, 0, val.literal or 0),
+            )
         if id(val) in self.group.full or id(val) in self.group.rows:
             return self._known[(1, id(val))]
         key = (2, id(val), view.offset, int(per_row), *self._strides(view, per_row=per_row))
@@ -104,7 +107,9 @@ class _TileWriter:
         outer, step = (strides, 0) if per_row else (strides[:-1], strides[-1])
         rows_in_order = all(
             size == 1 or stride == dense
-            for size, stride, dense in zip(self.outer, outer, dense_strides(self.outer), strict=True)
+            for size, stride, dense in zip(
+                self.outer, outer, dense_strides(self.outer), strict=True
+            )
         )
         still = all(n == 1 or s == 0 for n, s in zip(self.outer, outer, strict=True))
         if not out and still and step == 0:
@@ -129,14 +134,14 @@ class _TileWriter:
             return self._add(self._memory(op.out, per_row=by_row, out=True))
         stored = val.source == "output" or val.last > self.index or val.first != val.ready
         if stored:
-            register = k.Register(k.ROW_DENSE if by_row else k.DENSE, val.kind, val.slot, val.offset)
+            register = k.Register(
+                k.ROW_DENSE if by_row else k.DENSE, val.kind, val.slot, val.offset
+            )
         else:
             need = self._need(val.kind, per_row=by_row)
             begin = self._free[need].pop() if self._free.get(need) else self._fresh(need)
             self._held[id(val)] = (begin, need)
-            register = k.Register(
-                k.TEMP_ROW if by_row else k.TEMP_FULL, val.kind, scratch=begin
-            )
+            register = k.Register(k.TEMP_ROW if by_row else k.TEMP_FULL, val.kind, scratch=begin)
         self._known[(1, id(val))] = self._add(register)
         return self._known[(1, id(val))]
 

@@ -45,7 +45,9 @@ class Group:
         if len(self.ops) >= GROUP_OPS_MAX:
             return False
         cols = op.numbers[0] if op.form == "row" else self.cols
-        if op.form == "row" and (op.reads[0].elements != self.elements or self.cols not in (None, cols)):
+        if op.form == "row" and (
+            op.reads[0].elements != self.elements or self.cols not in (None, cols)
+        ):
             return False
         by_row = op.form == "row" or self._is_row_op(op)
         if not by_row and op.out.elements != self.elements:
@@ -53,6 +55,8 @@ class Group:
         blocks = set(self.blocks) | ({cols} if cols else set())
         for place, view in enumerate(op.reads):
             per_row = by_row and not (op.form == "row" and place == 0)
+            if op.form == "row" and place == 0 and id(view.val) in self.rows:
+                return False
             found = self._reads(view, index, cols, per_row=per_row)
             if found is None:
                 return False
@@ -75,13 +79,13 @@ class Group:
             return False
         return any(id(view.val) in self.rows for view in op.reads)
 
-    def _reads(
-        self, view: View, index: int, cols: int | None, *, per_row: bool
-    ) -> set[int] | None:
+    def _reads(self, view: View, index: int, cols: int | None, *, per_row: bool) -> set[int] | None:
         """Return the boundaries an operand adds, or None if it cannot be read here."""
         val = view.val
         if val.literal is not None:
             return set()
+        if val.ready > index:
+            return None
         if id(val) in self.full:
             return None if per_row or not view.whole else set()
         if id(val) in self.rows:
@@ -159,8 +163,10 @@ def _sink(steps: list[Step]) -> None:
     moved: dict[int, int] = {}
     for index in range(len(steps) - 1, -1, -1):
         group = steps[index]
-        if not isinstance(group, Group) or not all(op.out.whole for op in group.ops):
+        if not isinstance(group, Group):
             continue
+        if not all(op.out.whole and op.out.val.ready == index for op in group.ops):
+            continue  # parts of a value, or its background: the order of the writers counts
         targets = {
             moved.get(reader, reader)
             for op in group.ops
@@ -194,7 +200,9 @@ def operations(step: Step) -> list[Op]:
 
 def mark_lives(steps: list[Step]) -> None:
     """Set when each value is first written, last written and last read."""
-    vals = {id(v.val): v.val for s in steps for op in operations(s) for v in (*op.reads, *op.writes)}
+    vals = {
+        id(v.val): v.val for s in steps for op in operations(s) for v in (*op.reads, *op.writes)
+    }
     for val in vals.values():
         val.first = val.ready = val.last = -1
     for index, step in enumerate(steps):

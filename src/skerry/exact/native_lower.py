@@ -144,7 +144,9 @@ class Lowering:
     # -- operands
 
     def _constant(self, tensor: Tensor) -> View:
-        flat = tensor.as_strided((tensor.untyped_storage().nbytes() // tensor.element_size(),), (1,), 0)
+        flat = tensor.as_strided(
+            (tensor.untyped_storage().nbytes() // tensor.element_size(),), (1,), 0
+        )
         val = Val((flat.numel(),), k.kind_of(tensor), source="constant")
         strides = tuple(
             s if n > 1 else 0 for n, s in zip(tensor.shape, tensor.stride(), strict=True)
@@ -295,8 +297,8 @@ class Lowering:
         flat = reshaped(inner, (rows.elements // cols, cols))
         if flat is None:
             dims = inner.collapsed()
-            return bool(dims) and dims[-1][0] % cols == 0 and dims[-1][1] <= 1
-        return flat.strides[1] <= 1
+            return bool(dims) and dims[-1][0] % cols == 0 and dims[-1][1] == 1
+        return flat.strides[1] == 1
 
     def _exponent(self, at: int, node: Node) -> None:
         x = self.operand(node.inputs[0])
@@ -425,10 +427,6 @@ class Lowering:
         want = "carried" if self._carried[at] else "plain"
         x = self.operand(node.inputs[0], want)
         val = self._new(at)
-        fill = Val((1,), val.kind, source="constant", literal=self._literal(val.kind, node))
-        copy = f"copy_{_SUFFIX[val.kind]}"
-        background = View(fill, 0, val.shape, (0,) * len(val.shape))
-        self.ops.append(Op("each", copy, (background,), (whole(val),)))
         low, gaps = node.integers("low"), node.integers("interior")
         strides, offset = list(dense_strides(val.shape)), 0
         begin, shape = x.offset, []
@@ -439,11 +437,16 @@ class Lowering:
             begin += first * x.strides[axis]
             offset += (a + first * (gap + 1)) * strides[axis]
             strides[axis] *= gap + 1
-        if min(shape, default=1) <= 0:
-            return
-        inside = View(x.val, begin, tuple(shape), x.strides)
         out = View(val, offset, tuple(shape), tuple(strides))
-        self.ops.append(Op("each", copy, (inside,), (out,)))
+        copy = f"copy_{_SUFFIX[val.kind]}"
+        if not out.whole:
+            literal = self._literal(val.kind, node)
+            fill = Val((1,), val.kind, source="constant", literal=literal)
+            background = View(fill, 0, val.shape, (0,) * len(val.shape))
+            self.ops.append(Op("each", copy, (background,), (whole(val),)))
+        if min(shape, default=1) > 0:
+            inside = View(x.val, begin, tuple(shape), x.strides)
+            self.ops.append(Op("each", copy, (inside,), (out,)))
 
     def _literal(self, kind: int, node: Node) -> int:
         value = node.integer("value")

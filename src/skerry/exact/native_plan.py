@@ -178,7 +178,9 @@ class NativeExecutable:
             return memory.as_strided(view.shape, view.strides, view.offset)
         lead = self._base(self._arena) - self._arena.data_ptr()
         flat = self._arena[lead : lead + (self._arena.numel() - lead) // 8 * 8].view(torch.float64)
-        return flat.as_strided(view.shape, view.strides, flat.storage_offset() + view.val.offset // 8 + view.offset)
+        return flat.as_strided(
+            view.shape, view.strides, flat.storage_offset() + view.val.offset // 8 + view.offset
+        )
 
     def _product(self, op: Op) -> Callable[[], object]:
         a, b = (self._tensor(view) for view in op.reads)

@@ -151,8 +151,7 @@ def viewed(node: Node, x: View) -> View | None:
         return View(x.val, x.offset, shape, tuple(x.strides[axis] for axis in axes))
     if node.op == "expand":
         strides = tuple(
-            s if old == new else 0
-            for s, old, new in zip(x.strides, x.shape, shape, strict=True)
+            s if old == new else 0 for s, old, new in zip(x.strides, x.shape, shape, strict=True)
         )
         return View(x.val, x.offset, shape, strides)
     if node.op == "slice":

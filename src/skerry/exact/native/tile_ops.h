@@ -179,6 +179,7 @@ static void N(quantise_tight_h2)(const Arg *g) {
     }
 }
 
+/* the + 0.0 turns the -0 that a product of 0 and a negative integer leaves into the integer 0 */
 static void N(rescale1)(const Arg *g) {
     f64 down = power_of_two(-g->imm);
     i64 n = g->n;
@@ -187,9 +188,9 @@ static void N(rescale1)(const Arg *g) {
         const f64 *a = (const f64 *)g->a + r * g->as, *b = (const f64 *)g->b + r * g->bs;
         if (g->ae && !g->be) {
             f64 k = *b * down;
-            IVDEP for (i64 i = 0; i < n; i++) d[i] = (f32)(a[i] * k);
+            IVDEP for (i64 i = 0; i < n; i++) d[i] = (f32)((a[i] + 0.0) * k);
         } else {
-            for (i64 i = 0; i < n; i++) d[i] = (f32)(a[i * g->ae] * (b[i * g->be] * down));
+            for (i64 i = 0; i < n; i++) d[i] = (f32)((a[i * g->ae] + 0.0) * (b[i * g->be] * down));
         }
     }
 }
@@ -203,13 +204,13 @@ static void N(rescale2)(const Arg *g) {
         const f64 *c = (const f64 *)g->c + r * g->cs;
         if (g->ae && !g->be && g->ce) {
             f64 k = *b * down;
-            IVDEP for (i64 i = 0; i < n; i++) d[i] = (f32)((a[i] * k) * c[i]);
+            IVDEP for (i64 i = 0; i < n; i++) d[i] = (f32)(((a[i] + 0.0) * k) * c[i]);
         } else if (g->ae && g->be && !g->ce) {
             f64 k = *c * down;
-            IVDEP for (i64 i = 0; i < n; i++) d[i] = (f32)((a[i] * k) * b[i]);
+            IVDEP for (i64 i = 0; i < n; i++) d[i] = (f32)(((a[i] + 0.0) * k) * b[i]);
         } else {
             for (i64 i = 0; i < n; i++)
-                d[i] = (f32)((a[i * g->ae] * (b[i * g->be] * down)) * c[i * g->ce]);
+                d[i] = (f32)(((a[i * g->ae] + 0.0) * (b[i * g->be] * down)) * c[i * g->ce]);
         }
     }
 }
