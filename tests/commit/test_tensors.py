@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry.base.digests import EMPTY, merkle_root, tree_depth
+from skerry.base.digests import EMPTY, merkle_levels, merkle_path, merkle_root, tree_depth
 from skerry.commit import (
     LEAF_ELEMENTS,
     LeafOpening,
@@ -25,8 +25,10 @@ from skerry.commit.tensors import (
     ITEM_BYTES,
     leaf_bytes,
     leaf_count,
+    leaf_digest,
     leaf_of,
     leaf_span,
+    seal_tensor,
     tensor_leaves,
 )
 from skerry.commit.trees import EMPTY_ROOTS, climb, fold, quick_root, row
@@ -145,6 +147,18 @@ def test_a_false_opening_is_refused() -> None:
     assert check_leaf(name, "i64", (3, 700), good)
     assert not any(check_leaf(name, "i64", (3, 700), opening) for opening in false)
     assert not check_leaf(name, "f32", (3, 700), good)
+
+
+def test_a_malformed_tensor_opens_nowhere() -> None:
+    """Whoever commits to leaves of another length, or to a tree of another depth, shows nothing."""
+    shape = (1100,)
+    leaves = [leaf_digest(bytes(size)) for size in (2044, 2048, 304)]
+    levels = merkle_levels(leaves)
+    short = seal_tensor("f32", shape, levels[-1][0])
+    assert not check_leaf(short, "f32", shape, LeafOpening(0, bytes(2044), merkle_path(levels, 0)))
+    assert check_leaf(short, "f32", shape, LeafOpening(1, bytes(2048), merkle_path(levels, 1)))
+    flat = seal_tensor("f32", shape, merkle_root(leaves[1:]))
+    assert not check_leaf(flat, "f32", shape, LeafOpening(0, bytes(2048), (leaves[2],)))
 
 
 @given(st.integers(0, 70))

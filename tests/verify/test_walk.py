@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry.commit.tensors import leaf_count
+from skerry.base.digests import merkle_levels, merkle_root
+from skerry.commit.tensors import leaf_count, leaf_digest, seal_tensor
 from skerry.commit.transcript import segment_bounds, segment_of
+from skerry.commit.trees import climb
 from skerry.messages.disputes import (
     Ask,
     Open,
@@ -273,15 +275,74 @@ def test_a_trace_is_held_to_the_state_that_was_claimed(
     toy = small(1, 1)
     liar = Run(toy, (Lie(0, 3, 5),))
     terms = liar.terms()
-    challenger, respondent = Challenger.open(terms, Run(toy)), Respondent(terms, liar)
-    while not isinstance(respondent.answer, RevealTrace):
-        if respondent.answer is not None:
-            challenger = challenger.tell(respondent.answer)
+    played = play(terms, Run(toy), liar)
+    (shown,) = (it for it in played.reveals if isinstance(it, RevealTrace))
+    challenger = answered(terms, Run(toy), liar, RevealTrace)
+    assert lost(challenger, msgspec.structs.replace(shown, **change)) is wrong
+
+
+def answered(terms: Terms, doubting: Run, answering: Run, kind: type[Reveal]) -> Challenger:
+    """Return the challenger at the moment at which a reveal of `kind` is due."""
+    challenger, respondent = Challenger.open(terms, doubting), Respondent(terms, answering)
+    while True:
         assert challenger.ask is not None
         respondent = respondent.tell(challenger.ask)
-    outcome = challenger.tell(msgspec.structs.replace(respondent.answer, **change)).outcome
+        if isinstance(respondent.answer, kind):
+            return challenger
+        assert respondent.answer is not None
+        challenger = challenger.tell(respondent.answer)
+
+
+def lost(challenger: Challenger, reveal: Reveal) -> Wrong:
+    """Return why `reveal` loses."""
+    outcome = challenger.tell(reveal).outcome
     assert isinstance(outcome, Forfeit)
-    assert outcome.wrong is wrong
+    return outcome.wrong
+
+
+def test_a_leaf_is_held_to_the_value_that_was_claimed() -> None:
+    toy, lie = small(), Lie(3, 3, 590)
+    honest, liar = Run(toy), Run(toy, (lie,))
+    challenger = answered(liar.terms(), honest, liar, RevealLeaf)
+    game, data = challenger.terms.game, liar.leaf(3, 3, 1)
+    turn = play(liar.terms(), honest, liar).reveals[-1].turn
+    assert lost(challenger, RevealLeaf(game, turn, flipped(data))) is Wrong.LEAF
+    assert lost(challenger, RevealLeaf(game, turn, honest.leaf(3, 3, 1))) is Wrong.LEAF
+    assert lost(challenger, RevealLeaf(game, turn, data[:-4])) is Wrong.LEAF
+    assert lost(challenger, RevealLeaf(game, turn + 1, data)) is Wrong.TURN
+    assert lost(challenger, RevealLeaf(game, turn - 1, data)) is Wrong.TURN
+    assert lost(challenger, RevealLeaf(ROW, turn, data)) is Wrong.GAME
+    assert lost(challenger, RevealRoots(game, turn, (ROW,))) is Wrong.KIND
+    assert isinstance(challenger.tell(RevealLeaf(game, turn, data)).outcome, Finding)
+
+
+def test_a_leaf_of_another_length_loses_even_where_it_was_claimed() -> None:
+    """The liar commits to a value with a leaf that no tensor of the type can have."""
+    toy = stateless(1)
+    leaves = [leaf_digest(bytes(2044)), leaf_digest(bytes(352))]
+    claimed = seal_tensor("f32", VECTOR.shape, merkle_root(leaves))
+    terms = Run(toy).terms()
+    receipt = msgspec.structs.replace(terms.receipt, outputs=(("y", claimed),))
+    challenger = Challenger.open(replace(terms, receipt=receipt), Run(toy))
+    game = challenger.terms.game
+    challenger = challenger.tell(RevealTrace(game, 0, claimed, (), (claimed,)))
+    challenger = challenger.tell(RevealRoots(game, 1, tuple(leaves)))
+    assert lost(challenger, RevealLeaf(game, 2, bytes(2044))) is Wrong.LEAF
+
+
+def test_an_inner_node_of_the_trace_cannot_pose_as_a_value() -> None:
+    """The liar claims as an output what is a root inside its trace, one level too high."""
+    toy = small(1, 1)
+    values = Run(toy).values(0)
+    levels = merkle_levels(values)
+    claimed = levels[1][0]  # above nodes 0 and 1, yet a path of two leads up from it as from 4
+    terms = Run(toy).terms()
+    receipt = msgspec.structs.replace(terms.receipt, outputs=(("loss", claimed),))
+    challenger = Challenger.open(replace(terms, receipt=receipt), Run(toy))
+    path = (levels[1][1], levels[2][1])
+    assert climb(claimed, 4, path) == merkle_root(values)
+    shown = RevealTrace(challenger.terms.game, 0, claimed, path, tuple(values))
+    assert lost(challenger, shown) is Wrong.TRACE
 
 
 @st.composite
@@ -343,6 +404,7 @@ def test_garbage_loses_or_changes_nothing(toy: Toy, data: st.DataObject) -> None
     outcome = challenger.outcome
     if isinstance(outcome, Finding):
         assert (outcome.step, outcome.node, outcome.element) == (lie.step, lie.node, lie.element)
+        assert outcome.claimed == liar.element(lie)
     else:
         assert isinstance(outcome, Forfeit)
 
