@@ -175,8 +175,8 @@ def order_key(x: Bits) -> int:
 
 
 def maximum(a: Bits, b: Bits) -> Bits:
-    """Return the greater in total order."""
-    return max(a, b, key=order_key)
+    """Return the greater in total order; NaN is the greatest."""
+    return NAN if is_nan(a) or is_nan(b) else max(a, b, key=order_key)
 
 
 def minimum(a: Bits, b: Bits) -> Bits:
