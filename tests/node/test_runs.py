@@ -75,6 +75,18 @@ def test_lost_workers_change_no_bit(
     assert sorted(accepted) == [(r, at) for r in range(job.config.rounds) for at in range(lanes)]
 
 
+def test_a_worker_that_joins_midway_changes_no_bit(
+    undisturbed: Within, job: RunJob, tmp_path: Path
+) -> None:
+    def hire(run: Within, event: RunEvent) -> None:
+        if isinstance(event, RoundFinished) and event.round == 1:
+            run.start_worker(7)
+
+    run = Within(job, tmp_path, workers=1, on_event=hire).run()
+    assert len({event.worker for event in run.events if isinstance(event, WorkerUp)}) == 2
+    assert run.root == undisturbed.root
+
+
 @pytest.mark.parametrize("after", [1, 6, 11])
 def test_a_stopped_run_goes_on_to_the_same_bits(
     undisturbed: Within, job: RunJob, after: int, tmp_path: Path

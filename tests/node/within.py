@@ -46,6 +46,8 @@ class Within:
     links: list[MemoryLink] = field(default_factory=list)
     end: End | None = None
     trouble: Trouble | None = None
+    start_worker: Callable[[int], None] = lambda slot: None
+    _crew: list[asyncio.Future[None]] = field(default_factory=list)
 
     def run(self) -> Within:
         """Run until the end and return self."""
@@ -87,17 +89,18 @@ class Within:
         self.telling = telling
         transport = MemoryTransport()
         address = await transport.listen(self.coordinator.serve)
-        crew = [
+        self.start_worker = lambda slot: self._crew.append(
             asyncio.ensure_future(self._worker(slot, transport, address))
-            for slot in range(self.workers)
-        ]
+        )
+        for slot in range(self.workers):
+            self.start_worker(slot)
         try:
             async with asyncio.timeout(60):
                 self.end, self.trouble = await self.coordinator.run()
         finally:
-            for worker in crew:
+            for worker in self._crew:
                 worker.cancel()
-            await asyncio.wait(crew)
+            await asyncio.wait(self._crew)
             await transport.close()
             folder.unlock()
 

@@ -25,6 +25,7 @@ from skerry.train.rounds import (
     Task,
     TaskDone,
     TaskFailed,
+    TaskMissed,
     TimePassed,
     WorkerJoined,
     WorkerLost,
@@ -125,6 +126,12 @@ class AnyOrder(RuleBasedStateMachine):
     def answer(self, draw: st.DataObject, took: int) -> None:
         self.run.now += took
         self.run.finish(draw.draw(st.sampled_from(sorted(self.run.holding))))
+
+    @precondition(lambda self: self.run.holding)
+    @rule(draw=st.data())
+    def miss(self, draw: st.DataObject) -> None:
+        worker = draw.draw(st.sampled_from(sorted(self.run.holding)))
+        self.run.feed(TaskMissed(worker, self.run.holding.pop(worker), "it is gone"))
 
     @precondition(lambda self: self.stale)
     @rule(draw=st.data())

@@ -44,6 +44,7 @@ from skerry.node.clocks import RealClock
 from skerry.node.events import RunEvent, WorkerDown, WorkerUp
 from skerry.node.ledger import Ledger, Start
 from skerry.node.telling import Telling
+from skerry.storage import BlobMissing
 from skerry.train.rounds import (
     Accept,
     Begin,
@@ -58,6 +59,7 @@ from skerry.train.rounds import (
     Task,
     TaskDone,
     TaskFailed,
+    TaskMissed,
     TimePassed,
     WorkerJoined,
     WorkerLost,
@@ -144,11 +146,20 @@ class Coordinator:
         self._peers: dict[str, Peer] = {}
         self._exits: dict[int, asyncio.Future[str]] = {}
         self._joined = 0
+        self._bug: Exception | None = None
 
     # -- links
 
     async def serve(self, link: Link) -> None:
         """Talk to one worker until it is gone; every report becomes an event."""
+        try:
+            await self._serve(link)
+        except Exception as error:  # a bug of ours must end the run and not just one talk
+            self._bug = error
+            self.stop("a bug in the coordinator")
+            raise
+
+    async def _serve(self, link: Link) -> None:
         self._telling.watch(link)
         try:
             peer = await self._welcome(link)
@@ -197,11 +208,11 @@ class Coordinator:
         self._telling.heard(message)
         match message:
             case Standing(at, root):
-                kind = self._state.workers[peer.name].task if self._known(peer) else None
-                if kind is not None and kind.kind in ("join", "merge"):
-                    if at != kind.round + (kind.kind == "merge"):
+                known = self._state.workers.get(peer.name)
+                if known and known.task and known.task.kind in ("join", "merge"):
+                    if at != known.task.round + (known.task.kind == "merge"):
                         raise MessageUnexpected(f"it stands at round {at}")
-                    self._events.put_nowait((TaskDone(peer.name, kind, root), None))
+                    self._events.put_nowait((TaskDone(peer.name, known.task, root), None))
             case LaneDone(round=at, lane=lane):
                 self._check_lane(peer, message)
                 peer.made.add((at, lane))
@@ -214,12 +225,11 @@ class Coordinator:
                 self._events.put_nowait((TaskDone(peer.name, Task(at, "save")), message))
             case Trouble():
                 task = Task(message.round, message.task, message.index)
-                self._events.put_nowait((TaskFailed(peer.name, task, message.message), message))
+                gone = message.code == BlobMissing.code and message.task == "join"
+                failure = TaskMissed if gone else TaskFailed
+                self._events.put_nowait((failure(peer.name, task, message.message), message))
             case _:
                 raise MessageUnexpected(f"a {type(message).__name__} came from a worker")
-
-    def _known(self, peer: Peer) -> bool:
-        return peer.name in self._state.workers
 
     def _supply(self, wanted: tuple[bytes, ...]) -> Supply:
         if not all(name in self._programs for name in wanted):
@@ -280,6 +290,8 @@ class Coordinator:
                 self._forget(event)
             for effect in effects:
                 if isinstance(effect, End):
+                    if self._bug is not None:
+                        raise self._bug
                     trouble = payload if isinstance(payload, Trouble) else None
                     return effect, trouble
                 await self._do(effect, payload)

@@ -11,7 +11,6 @@ Rule    "local": unit 1 is `local_steps` runs of "step" on the state params + la
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -315,18 +314,6 @@ def receipt_of(unit: Unit, run: UnitRun, price: Cost, key: bytes, by: Sign) -> R
         cost=Cost(price.operations * unit.steps, price.bytes_moved * unit.steps),
     )
     return sign(unsigned, by)
-
-
-def float_bits(number: float) -> int:
-    """Return the bits of a float64 as a signed integer, for a message."""
-    bits: int = struct.unpack("<q", struct.pack("<d", number))[0]
-    return bits
-
-
-def bits_float(bits: int) -> float:
-    """Return the float64 of `float_bits`."""
-    number: float = struct.unpack("<d", struct.pack("<q", bits))[0]
-    return number
 
 
 def _mean(numbers: Sequence[float]) -> float:

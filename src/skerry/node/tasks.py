@@ -36,8 +36,9 @@ from skerry.messages.rounds import (
 )
 from skerry.messages.signing import Sign
 from skerry.messages.wire import MessageUnexpected
+from skerry.node.bits import float_bits
 from skerry.node.clocks import Stopwatch
-from skerry.node.lane import Lanes, float_bits, receipt_of
+from skerry.node.lane import Lanes, receipt_of
 from skerry.node.states import StateDigests, read_state, state_bytes
 from skerry.node.unit import Feed
 from skerry.program import Program

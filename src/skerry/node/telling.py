@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from skerry.messages.rounds import Evaluated, LaneDone, Merge, RunConfig, Supply
 from skerry.messages.wire import Message, encode
+from skerry.node.bits import bits_float
 from skerry.node.clocks import RealClock
 from skerry.node.events import (
     CheckpointWritten,
@@ -23,7 +24,6 @@ from skerry.node.events import (
     RunEvent,
     ring_bytes,
 )
-from skerry.node.lane import bits_float
 from skerry.storage import append_line
 from skerry.transport import Link
 

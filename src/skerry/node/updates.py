@@ -4,7 +4,8 @@ What    `UpdateCodec.pack` turns the values of an encode Program into bytes, `st
         of all lanes into the given inputs of the merge Program.
 Why     What a bit-stream does is not arithmetic: it is lossless, outside the unit, and checked to
         the last byte on arrival.
-Rule    Values stand in the order of the Program's outputs, each as its canonical bytes.
+Rule    Indices, codes and scales of a top-k codec travel in `train.entropy`'s code; any other
+        values as their canonical bytes, in the order of the Program's outputs.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 from skerry.base.errors import PeerError
 from skerry.node.states import tensor_bytes
 from skerry.program import Program, TensorType
+from skerry.train.entropy import UpdateShape, pack_update, unpack_update
 
 _NUMPY = {"f32": "<f4", "i64": "<i8", "bool": "|b1"}
 
@@ -50,16 +52,31 @@ class UpdateCodec:
             if output.role == "value"
         }
 
+    @cached_property
+    def sparse(self) -> UpdateShape | None:
+        """The shape of the top-k code, or None where the codec sends something else."""
+        top = next((node for node in self.encode.nodes if node.op == "topk"), None)
+        if top is None or self.types.keys() != {"indices", "codes", "scales"}:
+            return None
+        shape = UpdateShape.of(self.encode, self.encode.nodes[top.inputs[0]].type.shape[-1])
+        return shape if shape.types == self.types else None
+
     def pack(self, values: Mapping[str, Tensor]) -> bytes:
         """Return the bytes of one lane's values."""
+        if self.sparse is not None:
+            parts = [bytes(tensor_bytes(values[name])) for name in ("indices", "codes", "scales")]
+            return pack_update(self.sparse, *parts)
         return b"".join(tensor_bytes(values[name]) for name in self.types)
 
     def unpack(self, update: bytes) -> dict[str, Tensor]:
         """Return one lane's values.
 
         Raises:
-            UpdateMalformed: the bytes are not an update of this codec.
+            UpdateMalformed, UpdateError: the bytes are not an update of this codec.
         """
+        if self.sparse is not None:
+            parts = zip(self.sparse.types, unpack_update(self.sparse, update), strict=True)
+            return {name: self.raw(part, self.types[name]) for name, part in parts}
         due = sum(kind.size_bytes for kind in self.types.values())
         if len(update) != due:
             raise UpdateMalformed(f"it has {len(update)} bytes where {due} are due")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import os
 import sys
 import zlib
@@ -148,7 +149,7 @@ def _make_tasks(
     backend: str,
     identity: object,
 ) -> Tasks:
-    from skerry.node.tasks import Tasks  # torch is loaded here, on the thread that will use it
+    from skerry.node.tasks import Tasks
 
     return Tasks.make(config, programs, run, data, backend, identity)  # type: ignore[arg-type]
 
@@ -190,6 +191,7 @@ async def _main(arguments: argparse.Namespace) -> None:
     if not secret or not address:
         session = read_session(arguments.run)
         address, secret = address or session.address, secret or session.secret
+    importlib.import_module("skerry.node.tasks")  # loads torch: seconds, before anybody waits
     transport = TcpTransport(bytes.fromhex(secret), frame_bytes_max=_FRAME_BYTES_MAX)
     link = await transport.connect(address)
     try:

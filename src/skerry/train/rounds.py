@@ -7,6 +7,7 @@ Why     A coordinator can be any machine and may die; a pure rule can be tested 
 Rule    Round r works on global state r. Its tasks are the lanes, and, when due, one save and the
         parts of an evaluation. When all are done every worker merges the same updates into state
         r + 1; whoever has merged gets tasks of round r + 1. The last round has no lanes.
+        Who is behind by more than that merge joins again, from the store.
         A worker holds one task at a time; a task is accepted once, from whoever holds it. All
         workers must report one root for one state, else the run stops.
         A task is overdue after `slack` plus `patience` times the longest of its kind measured
@@ -107,6 +108,15 @@ class TaskFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskMissed:
+    """A worker could not do a task, and may when told anew: what it needed was gone by then."""
+
+    worker: str
+    task: Task
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class StopAsked:
     """Somebody wants the run to stop."""
 
@@ -119,7 +129,14 @@ class TimePassed:
 
 
 Event: TypeAlias = (
-    WorkerJoined | WorkerLost | StartFailed | TaskDone | TaskFailed | StopAsked | TimePassed
+    WorkerJoined
+    | WorkerLost
+    | StartFailed
+    | TaskDone
+    | TaskFailed
+    | TaskMissed
+    | StopAsked
+    | TimePassed
 )
 
 
@@ -252,6 +269,10 @@ def tick(state: RoundState, event: Event, now: int) -> tuple[RoundState, tuple[E
         case TaskFailed(worker, task, detail):
             if _holds(state, worker, task):
                 state = replace(state, end=End("failed", detail))
+        case TaskMissed(worker, task, detail):
+            if _holds(state, worker, task):
+                state = _blame(state, task, detail)
+                state = replace(state, workers=_with(state.workers, worker, Worker()))
         case StopAsked(detail):
             state = replace(state, end=End("asked", detail))
         case TimePassed():
@@ -362,14 +383,14 @@ def _expire(state: RoundState, now: int, effects: list[Effect]) -> RoundState:
 
 def _give_out(state: RoundState, now: int, effects: list[Effect]) -> RoundState:
     """Give every idle worker what there is for it to do."""
-    target = state.round + 1 if state.pool_done else state.round
+    merging = state.pool_done
     idle = [name for name, worker in sorted(state.workers.items()) if worker.task is None]
     ready = []
     for name in idle:
         at = state.workers[name].at
-        if at is None:
+        if at is None or at < state.round:
             state = _begin(state, name, Task(state.round, "join"), now, effects)
-        elif at < target:
+        elif merging:
             state = _begin(state, name, Task(at, "merge"), now, effects)
         else:
             ready.append(name)

@@ -103,8 +103,9 @@ class MemoryTransport:
         self._listeners.clear()
         for link in self._links:
             link.cut("the other side closed")
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 async def _run(accept: Accept, link: MemoryLink) -> None:

@@ -202,6 +202,7 @@ class TcpTransport:
         self._frame_bytes_max = frame_bytes_max
         self._server: asyncio.Server | None = None
         self._links: set[TcpLink] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def listen(self, accept: Accept) -> str:
         """Await links on a free port of 127.0.0.1; return "host:port"."""
@@ -211,7 +212,9 @@ class TcpTransport:
                 link = await self._open(reader, writer, caller=False)
             except LinkRefused:
                 return
-            await accept(link)
+            task = asyncio.ensure_future(_run(accept, link))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
         self._server = await asyncio.start_server(welcome, "127.0.0.1", 0)
         host, port = self._server.sockets[0].getsockname()[:2]
@@ -253,5 +256,12 @@ class TcpTransport:
             self._server.close()
         for link in self._links:
             await link.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._server is not None:
             await self._server.wait_closed()
+
+
+async def _run(accept: Accept, link: Link) -> None:
+    await accept(link)
