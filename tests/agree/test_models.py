@@ -36,6 +36,7 @@ def llama() -> nn.Module:
             tie_word_embeddings=True,
         )
     )  # fmt: skip
+    return model
 
 
 def gpt2() -> nn.Module:
@@ -45,6 +46,7 @@ def gpt2() -> nn.Module:
             bos_token_id=0, eos_token_id=0,
         )
     )  # fmt: skip
+    return model
 
 
 TOKENS = {"tokens": TensorType(I64, (ROWS, LENGTH + 1))}
