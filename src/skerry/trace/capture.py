@@ -102,6 +102,7 @@ def capture(function: Callable[..., Any], arguments: Sequence[Any]) -> fx.GraphM
         decomposition_table=decompositions(),
         tracing_mode="fake",
         _allow_non_fake_inputs=True,
+        _disable_torch_fn_metadata_mode=True,  # it would note each call, and nobody reads it
     )
     with recording():
         graph: fx.GraphModule = traced(*arguments)

@@ -70,7 +70,7 @@ def lower(
             values[node] = _lower_node(desk, node, values)
         else:
             results = fx.node.map_arg(node.args[0], lambda read: values[read])
-            return [result for result in _flat(results)]
+            return list(_flat(results))
     raise AssertionError("a captured graph ends with its outputs")
 
 
