@@ -8,6 +8,16 @@ Never   torch, numpy, IO, clocks; never runs a Program.
 Start   reading at `programs`, then `codec`.
 """
 
+from skerry.train.codec import (
+    Codec,
+    InvalidCodec,
+    encode_program,
+    global_memory_types,
+    lane_memory_types,
+    merge_program,
+    update_types,
+)
+from skerry.train.entropy import UpdateError, UpdateShape, pack_update, unpack_update
 from skerry.train.optimizers import (
     InvalidOptimizer,
     Optimizer,
@@ -23,13 +33,24 @@ from skerry.train.programs import (
 )
 
 __all__ = [
+    "Codec",
+    "InvalidCodec",
     "InvalidOptimizer",
     "Optimizer",
+    "UpdateError",
+    "UpdateShape",
     "apply_gradient",
     "apply_program",
+    "encode_program",
+    "global_memory_types",
     "gradient_elements",
     "initial_state_program",
+    "lane_memory_types",
     "learning_rate",
+    "merge_program",
+    "pack_update",
     "state_types",
     "step_program",
+    "unpack_update",
+    "update_types",
 ]
