@@ -26,10 +26,18 @@ from skerry.messages.receipts import Cost, DataSlice, Receipt, Unit, UnitId
 from skerry.messages.rounds import RunConfig
 from skerry.messages.signing import Sign, sign
 from skerry.node.clocks import Stopwatch
-from skerry.node.states import State, StateDigests, digest_tensor, tensor_bytes, zero_state
+from skerry.node.states import (
+    State,
+    StateDigests,
+    digest_tensor,
+    read_state,
+    tensor_bytes,
+    zero_state,
+)
 from skerry.node.unit import Feed, UnitRun, run_unit
 from skerry.node.updates import UpdateCodec
 from skerry.program import Program, TensorType, cost
+from skerry.storage import BlobStore
 
 Compile: TypeAlias = Callable[[Program], Executable]
 
@@ -159,6 +167,13 @@ class Lanes:
             name: x for name, x in made.items() if name in self.global_types
         }
 
+    def initial_from(self, blobs: BlobStore) -> dict[str, Tensor]:
+        """Return the global state of round 0, given or made."""
+        if self.config.initial is None:
+            return self.initial()
+        params = {"params": self.global_types["params"]}
+        return self.zero_globals() | read_state(blobs.get(self.config.initial), params)
+
     def zero_globals(self) -> dict[str, Tensor]:
         """Return the global state that is zero everywhere."""
         return zero_state(self.global_types)
@@ -169,11 +184,31 @@ class Lanes:
 
     # -- units
 
-    def unit(self, name: str, at: int, lane: int, **how: object) -> Unit:
-        """Return the unit of Program `name` that lane `lane` runs in round `at`."""
+    def shards_of(self, lane: int) -> range:
+        """Return the shards of a lane."""
+        first = lane * self.config.shards_per_lane
+        return range(first, first + self.config.shards_per_lane)
+
+    def step_unit(self, at: int, lane: int, state: bytes) -> Unit:
+        """Return the unit of a lane's block of local steps."""
+        config = self.config
+        data = self._data(self.shards_of(lane))
+        steps, segments = config.local_steps, config.segments
+        return self._unit("step", at, lane, state, steps=steps, segments=segments, data=data)
+
+    def encode_unit(self, at: int, lane: int, state: bytes, start: bytes) -> Unit:
+        """Return the unit that makes a lane's update; `start` is the digest of global params."""
+        return self._unit("encode", at, lane, state, given=(("start", start),))
+
+    def grad_unit(self, at: int, lane: int, shard: int, state: bytes) -> Unit:
+        """Return the unit of one shard's gradient."""
+        return self._unit("grad", at, lane, state, data=self._data([shard]))
+
+    def _unit(self, name: str, at: int, lane: int, state: bytes, **how: object) -> Unit:
         fixed = {
             "id": UnitId(self.job, at, lane),
             "program": dict(self.config.programs)[name],
+            "state": state,
             "step_from": at * self.config.local_steps,
             "steps": 1,
             "segments": 1,
@@ -181,8 +216,7 @@ class Lanes:
         }
         return Unit(**{**fixed, **how})  # type: ignore[arg-type]
 
-    def data(self, shards: Sequence[int]) -> DataSlice:
-        """Return the slice of data that some shards of each step are."""
+    def _data(self, shards: Sequence[int]) -> DataSlice:
         return DataSlice(self.config.data or bytes(32), tuple(shards))
 
     def run(
@@ -195,26 +229,12 @@ class Lanes:
     def _run_local(
         self, at: int, lane: int, globals_: State, own: State, digests: StateDigests
     ) -> LaneRun:
-        config = self.config
-        first = lane * config.shards_per_lane
         state = dict(own) | dict(globals_)
-        block = self.unit(
-            "step",
-            at,
-            lane,
-            state=self._root(state, digests),
-            steps=config.local_steps,
-            segments=config.segments,
-            data=self.data(range(first, first + config.shards_per_lane)),
-        )
+        block = self.step_unit(at, lane, self._root(state, digests))
         stepped = self._do("step", block, state, digests=digests)
         start = {"start": globals_["params"]}
-        exchange = self.unit(
-            "encode",
-            at,
-            lane,
-            state=stepped.transcript.segments[-1],
-            given=(("start", digest_tensor(start["start"])),),
+        exchange = self.encode_unit(
+            at, lane, stepped.transcript.segments[-1], digest_tensor(start["start"])
         )
         encoded = self._do("encode", exchange, stepped.state, given=start, digests=digests)
         lane_state = {name: encoded.state[name] for name in self.lane_types}
@@ -225,12 +245,10 @@ class Lanes:
     def _run_every_step(
         self, at: int, lane: int, globals_: State, own: State, digests: StateDigests
     ) -> LaneRun:
-        config = self.config
-        first = lane * config.shards_per_lane
         root = self._root(globals_, digests)
         units, losses = [], []
-        for shard in range(first, first + config.shards_per_lane):
-            unit = self.unit("grad", at, lane, state=root, data=self.data([shard]))
+        for shard in self.shards_of(lane):
+            unit = self.grad_unit(at, lane, shard, root)
             run = self._do("grad", unit, globals_, digests=digests)
             units.append((unit, run))
             losses += run.metrics.get("loss", [])

@@ -16,6 +16,7 @@ from skerry.storage import read_file, write_file
 
 SECRET_VARIABLE = "SKERRY_RUN_SECRET"
 SECRET_BYTES = 32
+SESSION_NAME = "session.json"
 
 
 class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,18 +38,18 @@ class NoSession(NodeError):
         )
 
 
-def write_session(run: Path, session: Session) -> None:
-    """Write the session file of a run."""
-    write_file(run / "session.json", msgspec.json.encode(session), mode=0o600, durable=False)
+def write_session(run: Path, session: Session, *, name: str = SESSION_NAME) -> None:
+    """Write the session file of a run, or of who answers for a receipt of it."""
+    write_file(run / name, msgspec.json.encode(session), mode=0o600, durable=False)
 
 
-def read_session(run: Path) -> Session:
+def read_session(run: Path, *, name: str = SESSION_NAME) -> Session:
     """Return the session of the run in folder `run`.
 
     Raises:
         NoSession: there is none.
     """
-    path = run / "session.json"
+    path = run / name
     if not path.is_file():
         raise NoSession(run)
     try:

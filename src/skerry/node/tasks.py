@@ -140,19 +140,13 @@ class Tasks:
 
     def _join(self, order: Join) -> Standing:
         if order.state is None:
-            given = self.lanes.config.initial
-            self.state = self.lanes.initial() if given is None else self._read_initial(given)
+            self.state = self.lanes.initial_from(self.blobs)
         else:
             self.state = read_state(self.blobs.get(order.state), self.lanes.global_types)
         self.round = order.state_round
         for names in order.updates:
             self._merge([self.blobs.get(name) for name in names])
         return Standing(self.round, self.digests.root(self.state))
-
-    def _read_initial(self, given: bytes) -> dict[str, Tensor]:
-        params = {"params": self.lanes.global_types["params"]}
-        rest = self.lanes.zero_globals()
-        return rest | read_state(self.blobs.get(given), params)
 
     def _merge(self, updates: Sequence[bytes]) -> Standing:
         self.state = self.lanes.merge(self.state, updates)

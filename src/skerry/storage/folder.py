@@ -165,7 +165,7 @@ class RunFolder:
 
     def receipt_path(self, number: int, lane: int, kind: str) -> Path:
         """Return where the receipt of one unit is kept."""
-        return self.root / "receipts" / f"r{number:06d}-l{lane:04d}-{kind}.receipt"
+        return self.root / "receipts" / f"{number:08d}-{lane:04d}-{kind}.receipt"
 
     def receipts(self) -> list[Path]:
         """Return all receipt files, in order of round, lane and kind."""
