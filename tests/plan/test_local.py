@@ -33,7 +33,7 @@ def test_two_cores_run_four_lanes_two_at_a_time() -> None:
     assert isinstance(plan, Plan)
     assert (plan.workers, plan.threads) == (2, 1)
     assert plan.seconds == 2 * 300 * 0.1
-    assert plan.bytes_ring == ring_bytes(1_000_000, 4, 300)
+    assert plan.bytes_ring == ring_bytes(1_000_000, 2, 300)
     assert plan.bytes_ratio > 1000
 
 

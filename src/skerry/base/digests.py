@@ -27,6 +27,15 @@ def digest(domain: str, *parts: bytes | memoryview) -> bytes:
     return state.digest()
 
 
+def word(value: int | bytes) -> bytes:
+    """Return one 32-byte word as a chain packs it: integers and short names fill it from the right.
+
+    Words are what the chain's own commitments are made of; everything else is little-endian.
+    """
+    data = value.to_bytes(DIGEST_BYTES, "big") if isinstance(value, int) else value
+    return data.rjust(DIGEST_BYTES, b"\x00")
+
+
 def node_digest(left: bytes, right: bytes) -> bytes:
     """Return the hash of an inner node."""
     return sha256(b"\x01" + left + right).digest()

@@ -11,6 +11,9 @@ def _scaled(value: float, base: int, names: tuple[str, ...]) -> str:
     while abs(value) >= base and step < len(names) - 1:
         value /= base
         step += 1
+    if round(abs(value)) >= base and step < len(names) - 1:  # 1,023.7 KiB reads as 1 MiB
+        value /= base
+        step += 1
     text = f"{value:.0f}" if step == 0 or abs(value) >= 100 else f"{value:.3g}"
     return f"{text}{names[step]}"
 
@@ -37,3 +40,11 @@ def format_seconds(seconds: float) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min"
+
+
+def format_ratio(above: float, below: float) -> str:
+    """Return how many times more or less `below` is than `above`, for example "1,200x less"."""
+    if not above or not below:
+        return "nothing to compare"
+    times, word = (above / below, "less") if above >= below else (below / above, "more")
+    return f"{times:,.0f}x {word}" if times >= 10 else f"{times:.1f}x {word}"

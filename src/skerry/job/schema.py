@@ -52,6 +52,7 @@ class TrainSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         learning_rate: the peak.
         lr_scheduler_type: "constant", "linear" or "cosine", after the warm-up.
         warmup_steps: steps from zero to the peak.
+        min_lr_rate: where the schedule ends, as a share of the peak.
         optim: "adamw" or "sgd".
         weight_decay: decoupled for adamw, coupled for sgd.
         max_grad_norm: clip the gradient's global norm to this; 0 does not clip.
@@ -68,6 +69,7 @@ class TrainSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     learning_rate: Positive = 1e-3
     lr_scheduler_type: Literal["constant", "linear", "cosine"] = "cosine"
     warmup_steps: CountOrZero = 0
+    min_lr_rate: Annotated[float, Meta(ge=0, le=1)] = 0.0
     optim: Literal["adamw", "sgd"] = "adamw"
     weight_decay: NotNegative = 0.0
     adam_beta1: Share = 0.9
@@ -92,6 +94,7 @@ class RoundsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         topk: elements kept of each chunk.
         residual_decay: what error feedback keeps from round to round.
         outer_learning_rate: the share of the merged update that is applied.
+        outer_momentum: Nesterov momentum of the merged update, for codec "none".
         segments: parts of a unit whose state is committed, so that one part can be audited;
             0 is four, or one a step where there are fewer.
     """
@@ -103,6 +106,7 @@ class RoundsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     topk: Count = 64
     residual_decay: Share = 0.95
     outer_learning_rate: Positive = 1.0
+    outer_momentum: Share = 0.0
     segments: Annotated[int, Meta(ge=0, le=1024)] = 0
 
 

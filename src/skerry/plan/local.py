@@ -65,8 +65,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         memory_bytes: of all workers together.
         seconds: expected from first to last round, evaluation apart.
         operations: counted over the whole job.
-        bytes_sent: all lanes' updates, up to the coordinator and down to the others.
-        bytes_ring: what float32 ring all-reduce every step would send.
+        bytes_sent: all lanes' updates, up to the coordinator and down to the other workers.
+        bytes_ring: what float32 ring all-reduce every step among the workers would send.
     """
 
     workers: int
@@ -125,6 +125,6 @@ def plan_local(shape: JobShape, machine: Machine) -> Plan | NoPlan:
         memory_bytes=workers * per_worker,
         seconds=seconds,
         operations=steps * shape.lanes * shape.step_operations,
-        bytes_sent=shape.rounds * shape.lanes * shape.update_bytes * max(1, shape.lanes),
-        bytes_ring=ring_bytes(shape.parameters, shape.lanes, steps),
+        bytes_sent=shape.rounds * shape.lanes * shape.update_bytes * workers,
+        bytes_ring=ring_bytes(shape.parameters, workers, steps),
     )

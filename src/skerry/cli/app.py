@@ -1,0 +1,178 @@
+"""The commands, one function each, and the one place where errors meet the user.
+
+What    `run_app()` parses the command line, runs a command, and exits with the code of its error.
+Why     A newcomer finds every verb, its words and its help on one page.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skerry.base.errors import SkerryError
+from skerry.cli import console
+
+app = typer.Typer(
+    name="skerry",
+    help="Train models over many machines, with every step recomputable bit for bit.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+JobPath = Annotated[Path, typer.Argument(help="A job file (TOML).", metavar="JOB.toml")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a key: --set train.learning_rate=3e-4. Repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+RunPath = Annotated[Path, typer.Argument(help="A run's folder.", metavar="RUN")]
+
+
+def run_app() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except SkerryError as error:
+        sys.exit(console.refuse(error, as_json="--json" in sys.argv))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from skerry import __version__
+
+        print(f"skerry {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Train models over many machines, with every step recomputable bit for bit."""
+
+
+@app.command()
+def run(
+    job: JobPath,
+    changes: Changes = None,
+    as_json: AsJson = False,
+    plain: Annotated[bool, typer.Option("--plain", help="One line a round, no live view.")] = False,
+) -> None:
+    """Train a model; started again, go on from the last checkpoint.
+
+    Example: skerry run jobs/digits.toml --set train.max_steps=200
+    """
+    from skerry.cli.running import run_command
+
+    run_command(job, changes or [], as_json=as_json, plain=plain)
+
+
+@app.command()
+def plan(job: JobPath, changes: Changes = None, as_json: AsJson = False) -> None:
+    """Say what a job would do here, what it costs, or why it cannot.
+
+    Example: skerry plan jobs/digits.toml
+    """
+    from skerry.cli.planning import plan_command
+
+    plan_command(job, changes or [], as_json=as_json)
+
+
+@app.command()
+def prepare(job: JobPath, changes: Changes = None, as_json: AsJson = False) -> None:
+    """Clean, deduplicate, tokenise and pack a job's data.
+
+    Example: skerry prepare jobs/kjv.toml
+    """
+    from skerry.cli.planning import prepare_command
+
+    prepare_command(job, changes or [], as_json=as_json)
+
+
+@app.command()
+def verify(
+    receipt: Annotated[Path, typer.Argument(help="A receipt in a run's folder.")],
+    against: Annotated[
+        str, typer.Option(help="HOST:PORT of a party that reveals its own run: walk to the lie.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Replay a unit of work and say equal, or what differs.
+
+    Example: skerry verify runs/kjv/receipts/00000003-0001-step.receipt
+    """
+    from skerry.cli.verifying import verify_command
+
+    verify_command(receipt, against, as_json=as_json)
+
+
+@app.command()
+def reveal(
+    receipt: Annotated[Path, typer.Argument(help="A receipt in a run's folder.")],
+    lie: Annotated[
+        str,
+        typer.Option(help="STEP:NODE:ELEMENT of one bit to flip, to see a dispute find it."),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Answer for a receipt: serve the roots of one's own run until a dispute ends.
+
+    Example: skerry reveal runs/kjv/receipts/00000003-0001-step.receipt --lie 7:420:13
+    """
+    from skerry.cli.verifying import reveal_command
+
+    reveal_command(receipt, lie, as_json=as_json)
+
+
+@app.command()
+def ps(
+    runs: Annotated[Path, typer.Argument(help="Where runs are kept.")] = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """List runs: what each is doing and how far it is.
+
+    Example: skerry ps
+    """
+    from skerry.cli.listing import ps_command
+
+    ps_command(runs, as_json=as_json)
+
+
+@app.command()
+def sample(
+    run_folder: RunPath,
+    prompt: Annotated[str, typer.Option(help="The text to go on from.")] = "\n",
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=100_000)] = 100,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest.")] = 0.8,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same text.")] = 0,
+    rows: Annotated[int, typer.Option(min=1, help="Held-out rows to predict, for tables.")] = 8,
+    as_json: AsJson = False,
+) -> None:
+    """Write text with a trained language model, or predict held-out rows.
+
+    Example: skerry sample runs/kjv --prompt "In the beginning"
+    """
+    from skerry.cli.sampling import sample_command
+
+    sample_command(run_folder, prompt, max_new_tokens, temperature, seed, rows, as_json=as_json)
+
+
+@app.command()
+def doctor(
+    bits: Annotated[bool, typer.Option("--bits", help="Run the golden vectors too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check this machine: versions, cores, memory, backends, and the bits it computes.
+
+    Example: skerry doctor --bits
+    """
+    from skerry.cli.examining import doctor_command
+
+    doctor_command(bits=bits, as_json=as_json)
