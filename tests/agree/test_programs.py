@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from torch import Tensor
 
 from skerry.exact import Executable, available_backends, compile_program
-from skerry.program import Program
+from skerry.program import Builder, Program
 from tests.agree.strategies import GROW, Growth, cases, random_inputs
 
 
@@ -68,6 +68,15 @@ def test_each_op_has_one_value_on_special_numbers(op: str) -> None:
             GROW[op](g)
         program = g.finish()
         assert_one_value(program, random_inputs(program, rng))
+
+
+def test_one_element_repeated_is_the_same_everywhere() -> None:
+    b = Builder("repeated")
+    x = b.input("x", "data", "f32", (3, 4))
+    y = b.expand(b.slice(x, (1, 3), (2, 4)), (1, 2))
+    b.output("integers", b.quantise(y, b.exponent(y, (1,)), 8))
+    b.output("turned", b.permute(b.node("neg", (y,)), (1, 0)))
+    assert_one_value(b.build(), {"x": torch.arange(12.0).reshape(3, 4)})
 
 
 @pytest.mark.slow

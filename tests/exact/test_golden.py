@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from scripts.bless_golden import FOLDER
 from skerry.exact import Backend, available_backends, compile_program
@@ -75,6 +76,30 @@ def test_bits_finds_this_machine_fit_and_names_what_it_asked() -> None:
     assert report.reference_fit
     assert {row.device for row in report.rows} == set(devices_found())
     assert all(row.fit for row in report.rows if row.device == "cpu"), report.rows
+
+
+def test_bits_notices_a_processor_that_flushes_subnormals() -> None:
+    flushes = torch.set_flush_denormal(True)  # False where the processor cannot
+    try:
+        report = check_bits(devices=("cpu",), ops=("add", "mul"))
+    finally:
+        torch.set_flush_denormal(False)
+    torch_rows = [row for row in report.rows if row.backend == "torch"]
+    assert [row.fit for row in torch_rows] == [not flushes] * len(torch_rows)
+    assert all(set(row.wrong_ops) == ({"add", "mul"} if flushes else set()) for row in torch_rows)
+
+
+def test_the_recorded_roots_are_the_nearest() -> None:
+    goldens = recorded("sqrt")
+    arguments = torch.tensor([x for golden in goldens for x in golden.case.elements[0]])
+    roots = torch.tensor([x for golden in goldens for x in golden.elements])
+    signed = torch.where(arguments >= 1 << 31, arguments - (1 << 32), arguments)
+    plain = signed.to(torch.int32).view(torch.float32)
+    exact = plain.double().sqrt().float()
+    nan = exact.isnan()
+    assert torch.equal(nan, roots == 0x7FC00000)
+    bits = exact.view(torch.int32).long() & 0xFFFFFFFF
+    assert torch.equal(bits[~nan], roots[~nan])
 
 
 def test_bits_names_the_op_that_a_device_gets_wrong() -> None:

@@ -105,3 +105,27 @@ def test_asked_values_are_those_of_the_run() -> None:
     values = executable.values(inputs, [last, 0])
     assert torch.equal(values[last], executable.run(inputs)["y"])
     assert torch.equal(values[0], inputs["x"])
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    b = Builder("threads")
+    x = b.input("x", "data", "f32", (64, 300))
+    w = b.input("w", "given", "f32", (48, 300))
+    y = b.matmul(x, w)
+    b.output("y", y)
+    b.output("sum", b.sum_f32(y, (0, 1)))
+    executable = compile_torch(b.build())
+    generator = torch.Generator().manual_seed(2)
+    inputs = {
+        name: torch.randn(rows, 300, generator=generator) for name, rows in (("x", 64), ("w", 48))
+    }
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(executable.run(inputs))
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert all(torch.equal(other[name], value) for name, value in results[0].items())
