@@ -213,6 +213,22 @@ def quant_cols_step(
     )  # fmt: skip
 
 
+def gemm16_step(
+    a: Place, b: Place, out: Place, batch: tuple[int, int, int], sizes: tuple[int, int, int],
+    a_strides: tuple[int, int], b_strides: tuple[int, int],
+) -> list[int]:  # fmt: skip
+    """Lay out a product of int16: batch is (count, stride of a, stride of b), sizes M, N, K."""
+    return _step(
+        _GEMM16, a.slot, a.offset, b.slot, b.offset, out.slot, out.offset, *batch, *sizes,
+        *a_strides, *b_strides,
+    )  # fmt: skip
+
+
+def gemm16_scratch(n: int) -> int:
+    """Return the bytes of scratch that a product with `n` columns needs."""
+    return 2 * 480 * (102 + 16 * -(-n // 16)) + 64
+
+
 def take_step(
     x: Place, index: Place, out: Place, n_index: int, rows: int, row_bytes: int, row_step: int
 ) -> list[int]:

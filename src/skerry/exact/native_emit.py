@@ -204,6 +204,17 @@ class Emitter:
             op.out.elements // size, v.val.kind,
         )  # fmt: skip
 
+    def _gemm16(self, op: Op) -> list[int]:
+        a, b = op.reads
+        m, terms = a.shape[-2:]
+        n = b.shape[-2]
+        batch = (a.shape[0], a.strides[0], b.strides[0]) if len(a.shape) == 3 else (1, 0, 0)
+        self._reserve(k.gemm16_scratch(n))
+        return k.gemm16_step(
+            place(a), place(b), place(op.out), batch, (m, n, terms),
+            (a.strides[-2], a.strides[-1]), (b.strides[-2], b.strides[-1]),
+        )  # fmt: skip
+
     def _topk(self, op: Op) -> list[int]:
         n, count = op.reads[0].shape[-1], op.out.shape[-1]
         self._reserve(8 * n)
@@ -222,6 +233,7 @@ _WRITERS: Final[dict[str, Callable[[Emitter, Op], list[int]]]] = {
     "quant_cols": Emitter._quant_cols,
     "take": Emitter._take,
     "scatter": Emitter._scatter,
+    "gemm16": Emitter._gemm16,
     "topk": Emitter._topk,
     "cumsum": Emitter._cumsum,
     "argmax": Emitter._argmax,

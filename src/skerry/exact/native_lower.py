@@ -30,7 +30,9 @@ SUM_TERM_MAX: Final = 1 << 50
 
 _VIEWS: Final = frozenset(("reshape", "permute", "expand", "slice", "window"))
 _KINDS: Final = {"f32": k.F4, "i64": k.I8, "bool": k.B1}
-_SUFFIX: Final = {k.F4: "f4", k.I8: "i8", k.B1: "b1", k.F8: "f8"}
+_SUFFIX: Final = {k.F4: "f4", k.I8: "i8", k.B1: "b1", k.F8: "f8", k.H2: "h2"}
+#: Operands of at most this many bits go to the int16 product.
+_NARROW_BITS: Final = 12
 _PLAIN: Final = frozenset(
     "add sub mul div neg abs sqrt max min floordiv rem lt le eq and or not "
     "exp log tanh erf sin cos".split()
@@ -84,6 +86,7 @@ class Lowering:
         self._needed = self._find_needed()
         self._uses = self._count_uses()
         self._column_sums = self._find_sums()
+        self._narrow = self._find_narrow()
         for at in range(len(program.nodes)):
             if at in self._needed and at not in self._views:
                 self._lower(at)
@@ -140,6 +143,27 @@ class Lowering:
             if same and self.program.nodes[e].integers("axes") == axes:
                 found[e] = (terms, total, at)
         return found
+
+    def _find_narrow(self) -> set[int]:
+        """Return the quantises, and the dots between them, that int16 holds."""
+        nodes = self.program.nodes
+        narrow = {
+            at
+            for at in self._needed
+            if nodes[at].op == "quantise"
+            and nodes[at].integer("bits") <= _NARROW_BITS
+            and at not in self._folded
+            and self._owns_exponent(at) is not None
+            and all(use >= 0 and nodes[use].op == "dot" for use in self._uses[at])
+        }
+        dots = [at for at in self._needed if nodes[at].op == "dot" and at not in self._folded]
+        size = -1
+        while len(narrow) != size:
+            size = len(narrow)
+            for at in dots:
+                if not narrow.issuperset(nodes[at].inputs):
+                    narrow.difference_update(nodes[at].inputs)
+        return narrow | {at for at in dots if narrow.issuperset(nodes[at].inputs)}
 
     # -- operands
 
@@ -210,8 +234,11 @@ class Lowering:
     # -- nodes
 
     def _new(self, at: int, *, scale: bool = False) -> Val:
-        kind = k.F8 if scale or self._carried[at] else _KINDS[self.program.nodes[at].type.dtype]
-        val = Val(self.program.nodes[at].type.shape, kind, scale=scale)
+        node = self.program.nodes[at]
+        kind = k.F8 if scale or self._carried[at] else _KINDS[node.type.dtype]
+        if at in self._narrow and node.op == "quantise":
+            kind = k.H2
+        val = Val(node.type.shape, kind, scale=scale)
         self._views[at] = whole(val)
         return val
 
@@ -271,7 +298,9 @@ class Lowering:
     def _quantise(self, at: int, node: Node) -> None:
         own = self._owns_exponent(at) is not None
         reads = (self.operand(node.inputs[0]), self.operand(node.inputs[1], "scale"))
-        self._emit(at, "each", "quantise_tight" if own else "quantise", reads, node.integer("bits"))
+        name = "quantise_tight" if own else "quantise"
+        name = "quantise_tight_h2" if at in self._narrow else name
+        self._emit(at, "each", name, reads, node.integer("bits"))
 
     def _rescale(self, at: int, node: Node) -> None:
         reads = (
@@ -336,7 +365,7 @@ class Lowering:
             return False
         e = self._new(at, scale=True)
         for place, q in enumerate(sorted(served)):
-            stored = Val((*x.shape[:-2], terms, n), k.F8)
+            stored = Val((*x.shape[:-2], terms, n), k.H2 if q in self._narrow else k.F8)
             strides = dense_strides(stored.shape)
             turned = (*strides[:-2], strides[-1], strides[-2])
             self._views[q] = View(stored, 0, x.shape, turned)
@@ -402,7 +431,7 @@ class Lowering:
         rank = len(node.type.shape)
         reads = []
         for i in node.inputs:
-            view = self.operand(i, "carried")
+            view = self.view(i) if at in self._narrow else self.operand(i, "carried")
             batch = view.elements // (view.shape[-2] * view.shape[-1])
             shape = view.shape if rank == 2 else (batch, *view.shape[-2:])
             if view.val.literal is not None or reshaped(view, shape) is None:
@@ -410,7 +439,7 @@ class Lowering:
             flat = reshaped(view, shape)
             assert flat is not None, "a dense value takes any shape"
             reads.append(flat)
-        self._emit(at, "dot", "", tuple(reads))
+        self._emit(at, "gemm16" if at in self._narrow else "dot", "", tuple(reads))
 
     def _concat(self, at: int, node: Node) -> None:
         axis = node.integer("axis")

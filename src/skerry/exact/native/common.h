@@ -67,7 +67,7 @@ typedef void (*OpFn)(const Arg *);
     X(add_i8) X(sub_i8) X(mul_i8) X(max_i8) X(min_i8) X(neg_i8) X(abs_i8) X(floordiv_i8) X(rem_i8) \
     X(lt_i8) X(le_i8) X(eq_i8) X(and_b1) X(or_b1) X(not_b1) X(eq_b1)                               \
     X(select_f4) X(select_i8) X(select_b1) X(select_f8)                                            \
-    X(copy_f4) X(copy_i8) X(copy_b1) X(copy_f8)                                                    \
+    X(copy_f4) X(copy_i8) X(copy_b1) X(copy_f8) X(copy_h2)                                                    \
     X(cast_f4_i8) X(cast_i8_f4) X(cast_b1_f4) X(cast_b1_i8) X(cast_b1_f8) X(cast_i8_b1)            \
     X(cast_f4_b1) X(cast_f8_i8) X(cast_i8_f8) X(cast_f8_f4) X(scale_of_i8) X(i8_of_scale)          \
     X(quantise) X(quantise_tight) X(quantise_tight_h2) X(rescale1) X(rescale2) X(uniform)          \

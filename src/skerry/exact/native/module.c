@@ -17,7 +17,7 @@
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define X86 1
-#include <xmmintrin.h>
+#include <immintrin.h>
 #else
 #define X86 0
 #endif

@@ -79,6 +79,7 @@ UNARY(copy_f4, f32, f32, x)
 UNARY(copy_i8, i64, i64, x)
 UNARY(copy_b1, u8, u8, x)
 UNARY(copy_f8, f64, f64, x)
+UNARY(copy_h2, int16_t, int16_t, x)
 UNARY(cast_f4_i8, i64, f32, N(cast1)(x))
 UNARY(cast_i8_f4, f32, i64, (f32)x)
 UNARY(cast_b1_f4, f32, u8, (f32)x)
@@ -170,8 +171,14 @@ static void N(quantise_tight_h2)(const Arg *g) {
     for (i64 r = 0; r < g->rows; r++) {
         int16_t *d = (int16_t *)g->d + r * g->ds;
         const f32 *a = (const f32 *)g->a + r * g->as;
-        f64 k = (f64)limit / *((const f64 *)g->b + r * g->bs);
-        if (k != k) {
+        const f64 *b = (const f64 *)g->b + r * g->bs;
+        f64 k = (f64)limit / *b;
+        if (g->be) {
+            for (i64 i = 0; i < n; i++) {
+                k = (f64)limit / b[i];
+                d[i] = k != k ? 0 : (int16_t)(i32)(u32)bits64((f64)a[i * g->ae] * k + ROUND_MAGIC);
+            }
+        } else if (k != k) {
             for (i64 i = 0; i < n; i++) d[i] = 0;
         } else { /* |x k| <= 2^15: the low bits of the shifted double are the integer */
             IVDEP for (i64 i = 0; i < n; i++) d[i] = (int16_t)(i32)(u32)bits64((f64)a[i] * k + ROUND_MAGIC);
