@@ -30,7 +30,8 @@ from skerry.trace.lower import LOWERINGS
 @cache
 def decompositions() -> Mapping[Any, Callable[..., Any]]:
     """Return PyTorch's core decompositions of everything that has no lowering of its own."""
-    return {op: rule for op, rule in core_aten_decompositions().items() if str(op) not in LOWERINGS}
+    core = core_aten_decompositions()
+    return {op: core[op] for op in core if str(op) not in LOWERINGS}
 
 
 class Attention(TorchFunctionMode):

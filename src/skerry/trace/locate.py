@@ -67,11 +67,11 @@ def _names(model: nn.Module) -> dict[int, str]:
     return {id(module): name for name, module in model.named_modules()}
 
 
-class _Asking(TorchDispatchMode):
+class _Asking(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes who asked for each node of the graph that is being recorded."""
 
     def __init__(self, names: Mapping[int, str]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.names = names
         self.places: dict[str, Place] = {}
         self._forward: dict[int, Place] = {}
@@ -90,7 +90,7 @@ class _Asking(TorchDispatchMode):
         before = len(nodes)
         result = func(*args, **(kwargs or {}))
         place = self._here()
-        added = []
+        added: list[str] = []
         for node in reversed(nodes):
             if len(added) == len(nodes) - before:
                 break

@@ -29,7 +29,7 @@ from skerry.trace import (
     lower_view,
 )
 from skerry.trace.errors import UnsupportedOp
-from skerry.trace.lowering import Lower, Lowering, Result, dtype_of
+from skerry.trace.lowering import Lower, Lowering, dtype_of
 
 LOWERINGS: Final[Mapping[str, Lower]] = {
     **lower_pointwise.TABLE,
@@ -55,7 +55,7 @@ def lower(
             `node` names the node of the graph.
     """
     desk = Lowering(builder, seed)
-    values: dict[fx.Node, Result | None] = {}
+    values: dict[fx.Node, Any] = {}
     given = iter(inputs)
     needed = _needed(graph)
     _refuse_shared_writes(graph, needed)
@@ -69,9 +69,17 @@ def lower(
         elif node.op == "call_function":
             values[node] = _lower_node(desk, node, values)
         else:
-            results = fx.node.map_arg(node.args[0], lambda read: values[read])
-            return list(_flat(results))
+            return list(_flat(_read(node.args[0], values)))
     raise AssertionError("a captured graph ends with its outputs")
+
+
+def _read(given: Any, values: Mapping[fx.Node, Any]) -> Any:
+    """Return an argument of a node with the values that its nodes stand for."""
+    if isinstance(given, fx.Node):
+        return values[given]
+    if isinstance(given, (list, tuple)):
+        return [_read(entry, values) for entry in given]
+    return given
 
 
 def _flat(results: Any) -> list[Value | None]:
@@ -80,14 +88,11 @@ def _flat(results: Any) -> list[Value | None]:
     return [results]
 
 
-def _lower_node(
-    desk: Lowering, node: fx.Node, values: dict[fx.Node, Result | None]
-) -> Result | None:
-    args, kwargs = (
-        fx.node.map_arg(given, lambda read: values[read]) for given in (node.args, node.kwargs)
-    )
+def _lower_node(desk: Lowering, node: fx.Node, values: Mapping[fx.Node, Any]) -> Any:
+    args = [_read(given, values) for given in node.args]
     if node.target is operator.getitem:
-        return args[0][args[1]]  # type: ignore[no-any-return]
+        return args[0][args[1]]
+    kwargs = {name: _read(given, values) for name, given in node.kwargs.items()}
     try:
         desk.op, lowering = _found(node)
         desk.types = tuple(_types(node.meta.get("val"), desk.op))

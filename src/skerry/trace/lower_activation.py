@@ -37,6 +37,42 @@ def _leaky_relu_backward(
     return desk.select(desk.each("lt", 0.0, x), grad, desk.mul(grad, float(negative_slope)))
 
 
+def _hardtanh(desk: Lowering, x: Value, min_val: Number = -1, max_val: Number = 1) -> Result:
+    return desk.each("min", desk.each("max", x, float(min_val)), float(max_val))
+
+
+def _hardtanh_backward(
+    desk: Lowering, grad: Value, x: Value, min_val: Number, max_val: Number
+) -> Result:
+    outside = desk.each(
+        "or", desk.each("le", x, float(min_val)), desk.each("le", float(max_val), x)
+    )
+    return desk.select(outside, 0.0, grad)
+
+
+def _elu(
+    desk: Lowering, x: Value, alpha: Number = 1, scale: Number = 1, input_scale: Number = 1
+) -> Result:
+    below = desk.sub(desk.unary("exp", desk.mul(x, float(input_scale))), 1.0)
+    positive = desk.each("lt", 0.0, x)
+    return desk.select(
+        positive, desk.mul(x, float(scale)), desk.mul(below, float(alpha) * float(scale))
+    )
+
+
+def _elu_backward(
+    desk: Lowering, grad: Value, alpha: Number, scale: Number, input_scale: Number,
+    is_result: bool, x: Value,
+) -> Result:  # fmt: skip
+    steep = float(alpha) * float(scale) * float(input_scale)
+    if is_result:
+        slope = desk.mul(desk.add(x, float(alpha) * float(scale)), float(input_scale))
+    else:
+        slope = desk.mul(desk.unary("exp", desk.mul(x, float(input_scale))), steep)
+    positive = desk.each("lt", 0.0, x)
+    return desk.mul(grad, desk.select(positive, float(scale), slope))
+
+
 def logistic(desk: Lowering, x: Value) -> Value:
     """Return 1 / (1 + e^-x)."""
     return desk.div(1.0, desk.add(desk.unary("exp", desk.unary("neg", x)), 1.0))
@@ -100,6 +136,10 @@ TABLE: Final[dict[str, Lower]] = {
     "aten.threshold_backward.default": _threshold_backward,
     "aten.leaky_relu.default": _leaky_relu,
     "aten.leaky_relu_backward.default": _leaky_relu_backward,
+    "aten.hardtanh.default": _hardtanh,
+    "aten.hardtanh_backward.default": _hardtanh_backward,
+    "aten.elu.default": _elu,
+    "aten.elu_backward.default": _elu_backward,
     "aten.sigmoid.default": _sigmoid,
     "aten.sigmoid_backward.default": _sigmoid_backward,
     "aten.tanh_backward.default": _tanh_backward,

@@ -188,8 +188,11 @@ def _geometry(
     groups: int,
 ) -> Geometry:  # fmt: skip
     kernel = weight.shape[2:]
-    wide = [tuple(v) * (len(kernel) if len(v) == 1 else 1) for v in (stride, padding, dilation)]
-    return Geometry(kernel, *wide, groups)
+
+    def wide(given: Sequence[int]) -> tuple[int, ...]:
+        return tuple(given) * (len(kernel) if len(given) == 1 else 1)
+
+    return Geometry(kernel, wide(stride), wide(padding), wide(dilation), groups)
 
 
 def _convolution(

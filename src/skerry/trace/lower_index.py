@@ -189,10 +189,18 @@ def _scatter(desk: Lowering, x: Value, dim: int, index: Value, source: Value | N
     if index.shape == narrow:
         here = desk.each("eq", desk.builder.iota(x.shape, axis), index)
         return desk.select(here, source, x, x.dtype)
-    if isinstance(source, Value):
+    if isinstance(source, Value) and index.id not in desk.distinct:
         raise desk.refuse(_OVERWRITES, "scatter one element a row, or use scatter_add")
     linear = _linear(desk, index, x.shape, axis)
     flat = desk.reshape(linear, (linear.type.elements,))
+    if isinstance(source, Value):
+        # No two writes meet: let each place learn which write it gets, counted from 1.
+        turn = desk.each("add", desk.builder.iota(flat.shape, 0), 1)
+        writer = _scattered(desk, flat, turn, x.type.elements)
+        values = desk.reshape(desk.cast(source, x.dtype), flat.shape)
+        written = desk.builder.take(values, desk.each("sub", writer, 1))
+        kept = desk.each("eq", desk.reshape(writer, x.shape), 0)
+        return desk.select(kept, x, desk.reshape(written, x.shape), x.dtype)
     hits = _scattered(desk, flat, desk.full(1, flat.shape, I64), x.type.elements)
     return desk.select(desk.cast(desk.reshape(hits, x.shape), BOOL), source, x, x.dtype)
 

@@ -1,6 +1,6 @@
 """Normalisation, softmax and their derivatives.
 
-What    `TABLE`: layer norm, group norm, RMS norm, softmax, log-softmax, forward and backward.
+What    `TABLE`: layer, group, RMS and (on fixed statistics) batch norm, softmax, log-softmax, forward and backward.
 Why     One formula each, chosen for the fewest passes: two-pass variance (no cancellation), one
         reciprocal root a row, and a backward that shares the normalised value with the forward.
 """
@@ -12,12 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from skerry.program import F32, Value
-from skerry.trace.lowering import Lower, Lowering, Result, axes_of, unsupported
-
-_BATCH_NORM: Final = unsupported(
-    "batch norm while training mixes the samples of a batch and keeps state outside the gradient",
-    "use group norm or layer norm, or call .eval() on the batch norm modules",
-)
+from skerry.trace.lowering import Lower, Lowering, Result, axes_of
 
 
 def _normalised(
@@ -106,6 +101,64 @@ def _group_norm_backward(
     )
 
 
+def _batch_norm(
+    desk: Lowering, x: Value, weight: Value | None, bias: Value | None,
+    running_mean: Value | None, running_var: Value | None, training: bool, momentum: float,
+    eps: float,
+) -> Result:  # fmt: skip
+    rank = len(x.shape)
+    if not training:
+        assert running_mean is not None, "PyTorch checks that there are statistics"
+        assert running_var is not None, "PyTorch checks that there are statistics"
+        mean, variance = _affine(desk, running_mean, rank), _affine(desk, running_var, rank)
+        root = desk.div(1.0, desk.unary("sqrt", desk.add(variance, float(eps))))
+        normal = desk.mul(desk.sub(x, mean), root)
+    elif running_mean is None:
+        normal, mean, root = _normalised(desk, x, _all_but_channels(rank), eps)
+    else:
+        raise desk.refuse(
+            "batch norm while training keeps statistics outside the gradient",
+            "use group norm or layer norm, or call .eval() on the batch norm modules",
+        )
+    y = normal if weight is None else desk.mul(normal, _affine(desk, weight, rank))
+    y = y if bias is None else desk.add(y, _affine(desk, bias, rank))
+    return y, *(desk.reshape(v, (x.shape[1],)) for v in (mean, root))
+
+
+def _all_but_channels(rank: int) -> tuple[int, ...]:
+    return (0, *range(2, rank))
+
+
+def _batch_norm_backward(
+    desk: Lowering, grad: Value, x: Value, weight: Value | None, running_mean: Value | None,
+    running_var: Value | None, mean: Value | None, root: Value | None, training: bool,
+    eps: float, mask: Sequence[bool],
+) -> Result:  # fmt: skip
+    rank, axes = len(x.shape), _all_but_channels(len(x.shape))
+    if training:
+        assert mean is not None, "the forward gives its statistics"
+        assert root is not None, "the forward gives its statistics"
+        centre, scale = _affine(desk, mean, rank), _affine(desk, root, rank)
+    else:
+        assert running_mean is not None, "PyTorch checks that there are statistics"
+        assert running_var is not None, "PyTorch checks that there are statistics"
+        spread = desk.add(_affine(desk, running_var, rank), float(eps))
+        centre, scale = (
+            _affine(desk, running_mean, rank), desk.div(1.0, desk.unary("sqrt", spread))
+        )  # fmt: skip
+    normal = desk.mul(desk.sub(x, centre), scale)
+    scaled = grad if weight is None else desk.mul(grad, _affine(desk, weight, rank))
+    if training:
+        dx = _input_gradient(desk, scaled, normal, scale, axes, centre=True)
+    else:
+        dx = desk.mul(scaled, scale)
+    return (
+        dx if mask[0] else None,
+        desk.sum(desk.mul(grad, normal), axes) if mask[1] else None,
+        desk.sum(grad, axes) if mask[2] else None,
+    )
+
+
 def _rms_norm(
     desk: Lowering, x: Value, shape: Sequence[int], weight: Value | None, eps: float | None
 ) -> Result:
@@ -180,15 +233,11 @@ TABLE: Final[dict[str, Lower]] = {
     "aten.native_group_norm_backward.default": _group_norm_backward,
     "aten._fused_rms_norm.default": _rms_norm,
     "aten._fused_rms_norm_backward.default": _rms_norm_backward,
+    "aten.native_batch_norm.default": _batch_norm,
+    "aten.native_batch_norm_backward.default": _batch_norm_backward,
     "aten._softmax.default": _softmax,
     "aten._safe_softmax.default": _safe_softmax,
     "aten._softmax_backward_data.default": _softmax_backward,
     "aten._log_softmax.default": _log_softmax,
     "aten._log_softmax_backward_data.default": _log_softmax_backward,
-    "aten.native_batch_norm.default": _BATCH_NORM,
-    "aten.cudnn_batch_norm.default": _BATCH_NORM,
-    "aten._native_batch_norm_legit.default": _BATCH_NORM,
-    "aten._native_batch_norm_legit.no_stats": _BATCH_NORM,
-    "aten._native_batch_norm_legit_functional.default": _BATCH_NORM,
-    "aten._batch_norm_with_update.default": _BATCH_NORM,
 }

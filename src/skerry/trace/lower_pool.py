@@ -61,8 +61,7 @@ def _back(desk: Lowering, taps: Value, geometry: Geometry, size: Sequence[int]) 
     if disjoint:
         s0, s1 = geometry.stride
         apart = desk.reshape(taps, (n, c, o0, o1, k0, k1))
-        gaps = (0, 0, 0, 0, s0 - k0, s1 - k1)
-        apart = desk.builder.pad(apart, (0,) * 6, gaps)
+        apart = desk.builder.pad(apart, (0,) * 6, (0, 0, 0, 0, s0 - k0, s1 - k1))
         image = desk.reshape(desk.permute(apart, (0, 1, 2, 4, 3, 5)), (n, c, o0 * s0, o1 * s1))
         low = [-edge for edge in geometry.padding]
         high = [size[axis] - image.shape[2 + axis] - low[axis] for axis in range(2)]

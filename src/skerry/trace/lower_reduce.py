@@ -65,6 +65,20 @@ def _var_mean(
     return _spread(desk, x, dim, correction, keepdim)
 
 
+def _vector_norm(
+    desk: Lowering, x: Value, ord: Number = 2, dim: Any = None, keepdim: bool = False, *,
+    dtype: torch.dtype | None = None,
+) -> Result:  # fmt: skip
+    axes, size = axes_of(dim, len(x.shape)), desk.unary("abs", x)
+    if ord == 2:
+        return desk.unary("sqrt", desk.sum(desk.mul(x, x), axes, keep=keepdim))
+    if ord == 1:
+        return desk.sum(size, axes, keep=keepdim)
+    if ord == math.inf:
+        return desk.amax(size, axes, keep=keepdim)
+    raise desk.refuse(f"a norm of order {ord}", "use order 1, 2 or infinity")
+
+
 # -- extremes
 
 
@@ -148,13 +162,16 @@ def _ranked(desk: Lowering, x: Value, k: int, axis: int, *, largest: bool) -> Re
         raise desk.refuse("a rank among integers", "cast to float32 first")
     last = desk.transpose(_turned(desk, x, least=not largest), axis, -1)
     index = desk.builder.node("topk", (last,), k=k)
+    desk.distinct.add(index.id)
     rows, width = last.type.elements // last.shape[-1], last.shape[-1]
     at = desk.each("mul", desk.builder.iota((rows, k), 0), width)
     flat = desk.each("add", desk.reshape(index, (rows, k)), at)
     taken = desk.builder.take(desk.reshape(last, (rows * width,)), flat)
     values = desk.reshape(taken, index.shape)
     values = values if largest else desk.unary("neg", values)
-    return desk.transpose(values, axis, -1), desk.transpose(index, axis, -1)
+    back = desk.transpose(index, axis, -1)
+    desk.distinct.add(back.id)
+    return desk.transpose(values, axis, -1), back
 
 
 # -- truth and running sums
@@ -197,6 +214,7 @@ TABLE: Final[dict[str, Lower]] = {
     "aten.var.correction": _var,
     "aten.std.correction": _std,
     "aten.var_mean.correction": _var_mean,
+    "aten.linalg_vector_norm.default": _vector_norm,
     "aten.amax.default": _extreme(least=False),
     "aten.amin.default": _extreme(least=True),
     "aten.max.default": _extreme(least=False),

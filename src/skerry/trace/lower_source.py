@@ -37,7 +37,7 @@ def _scalar_tensor(desk: Lowering, value: Number, **_: Any) -> Result:
     return _filled(desk, value)
 
 
-def _fill(desk: Lowering, x: Value, value: Operand) -> Result:
+def _fill(desk: Lowering, x: Value, value: Operand, **_: Any) -> Result:
     return _filled(desk, value)
 
 

@@ -234,6 +234,22 @@ def _diagonal(desk: Lowering, x: Value, offset: int = 0, dim1: int = 0, dim2: in
     return desk.permute(line, (*range(1, len(line.shape)), 0))
 
 
+def _diagonal_scatter(
+    desk: Lowering, x: Value, source: Value, offset: int = 0, dim1: int = 0, dim2: int = 1
+) -> Result:
+    rank = len(x.shape)
+    first, second = dim1 % rank, dim2 % rank
+    order = (first, second, *(at for at in range(rank) if at not in (first, second)))
+    front = desk.permute(x, order)
+    rows = desk.permute(source, (rank - 2, *range(rank - 2)))
+    row, column = (desk.builder.iota(front.shape[:2], axis) for axis in range(2))
+    placed = desk.builder.take(rows, row if offset >= 0 else column)
+    on = desk.each("eq", column, desk.each("add", row, offset))
+    on = desk.reshape(on, (*front.shape[:2], *(1,) * (rank - 2)))
+    written = desk.select(on, placed, front, x.dtype)
+    return desk.permute(written, [order.index(at) for at in range(rank)])
+
+
 TABLE: Final[dict[str, Lower]] = {
     **{
         f"aten.{name}": _same
@@ -272,4 +288,5 @@ TABLE: Final[dict[str, Lower]] = {
     "aten.tril.default": _tril,
     "aten.triu.default": _triu,
     "aten.diagonal.default": _diagonal,
+    "aten.diagonal_scatter.default": _diagonal_scatter,
 }  # fmt: skip

@@ -62,6 +62,8 @@ class Lowering:
         self.types: tuple[TensorType, ...] = ()
         #: Rows that are zero but for one element: value id -> (where, the element of each row).
         self.one_hot: dict[int, tuple[Value, Value]] = {}
+        #: Integers that are all different along the axis of the rank that made them.
+        self.distinct: set[int] = set()
         self._filled: dict[int, Number] = {}
         self._views: dict[int, tuple[str, Value, tuple[int, ...]]] = {}
         self._streams = 0

@@ -77,8 +77,8 @@ def trace_model(
     """Return the Programs of a model.
 
     Args:
-        model: any module; it is traced in train mode for `grad` and in eval mode for the rest,
-            and left as it was.
+        model: any module; it is traced in train mode for `grad` (modules that are in eval mode
+            inside a model in train mode stay so) and in eval mode for the rest, and left as it was.
         task: "causal-lm", "classification", "regression", or a function (model, batch) -> loss.
         batch: the type, or an example, of each field of one shard.
         profile: the widths of exact products and sums.
@@ -91,8 +91,10 @@ def trace_model(
     tracing = _Tracing(model, {name: _type_of(kind) for name, kind in batch.items()}, profile)
     known = _task(task, tracing.batch)
     training = {module: module.training for module in model.modules()}
+    buffers = {buffer: buffer.clone() for buffer in model.buffers()}
     try:
-        model.train()
+        if not model.training:
+            model.train()
         grad = tracing.grad(task if known is None else known.step_loss)  # type: ignore[arg-type]
         model.eval()
         if known is None:
@@ -102,6 +104,8 @@ def trace_model(
     finally:
         for module, was in training.items():
             module.training = was
+        for buffer, before in buffers.items():
+            buffer.copy_(before)
     flat = [parameter.detach().reshape(-1) for parameter in tracing.trained.values()]
     return Traced(
         grad=grad,
