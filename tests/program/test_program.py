@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skerry.commit import tensor_digest
 from skerry.program import (
     F32,
     I64,
@@ -31,6 +32,7 @@ from skerry.program import (
     from_bytes,
     inline,
     integer_bounds,
+    judged_node,
     node_digests,
     program_digest,
     to_bytes,
@@ -68,6 +70,27 @@ def test_bytes_and_digest_are_a_function_of_the_program_alone() -> None:
     assert program_digest(program) == program_digest(from_bytes(to_bytes(linear())))
     assert program_digest(linear(12)) != program_digest(program)
     assert len(node_digests(program)) == len(program.nodes) + 1
+
+
+def test_a_judge_reads_a_node_with_the_types_of_its_operands_and_without_its_literal() -> None:
+    builder = Builder("judged")
+    x = builder.input("x", "data", F32, (2, 3))
+    whole = builder.concat([x, builder.const(bytes(12), F32, (1, 3)), x], 0)
+    builder.output("y", builder.node("neg", (whole,)), "value")
+    program = builder.build()
+    read = [msgspec.msgpack.decode(judged_node(program, at)) for at in range(4)]
+    assert read[0] == ["input", [], [["port", 0]], ["f32", [2, 3]], ["data", "x"]]
+    literal = tensor_digest("f32", (1, 3), bytes(12))
+    assert read[1][2][0] == ["data", literal]
+    assert read[2][1] == 3
+    assert read[3][4] == [["f32", [5, 3]]]
+
+
+def test_a_node_that_reads_what_is_not_there_has_no_digest() -> None:
+    lost = Node("neg", (7,), (), TensorType(F32, (1,)))
+    program = Program("lost", (), (lost,), (Output("y", "value", 0),))
+    with pytest.raises(InvalidProgram, match="cannot be read"):
+        program_digest(program)
 
 
 def test_the_digest_is_the_recorded_one() -> None:

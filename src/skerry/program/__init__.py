@@ -9,7 +9,13 @@ Start   reading at `graph`, then `ops`.
 
 from skerry.program.bounds import integer_bounds
 from skerry.program.build import Builder, Value
-from skerry.program.canonical import from_bytes, node_digests, program_digest, to_bytes
+from skerry.program.canonical import (
+    from_bytes,
+    judged_node,
+    node_digests,
+    program_digest,
+    to_bytes,
+)
 from skerry.program.check import Limits, check
 from skerry.program.compose import inline
 from skerry.program.cost import Cost, cost
@@ -59,6 +65,7 @@ __all__ = [
     "from_bytes",
     "inline",
     "integer_bounds",
+    "judged_node",
     "node_digests",
     "program_digest",
     "to_bytes",
