@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Final
 
-from skerry.exact import reference, reference_float, reference_shapes, scalar
+from skerry.arithmetic import elements, real, scalar
+from skerry.exact import reference, reference_shapes
 from skerry.exact.golden import golden_cases
 from skerry.program import OPS, OpSpec, shapes
 from skerry.program.bounds import CARRIER_MAX
@@ -159,7 +160,12 @@ def ops_page(generated: str) -> str:
     lines += _code(
         "The rules of one f32 element",
         "An f32 is its 32 bits. `encode` is the only function that rounds.",
-        _functions(reference_float),
+        _functions(real),
+    )
+    lines += _code(
+        "The rules of one integer",
+        "An i64 wraps modulo 2^64.",
+        _functions(elements),
     )
     lines += _code(
         "The fixed sequences",

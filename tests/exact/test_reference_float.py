@@ -12,8 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from skerry.exact import reference_float as real
-from skerry.exact import scalar
+from skerry.arithmetic import real, scalar
 
 SPECIAL = (0, 1 << 31, 1, 0x7FFFFF, 0x800000, 0x3F800000, 0x7F7FFFFF, 0x7F800000, 0xFF800000)
 bits = st.one_of(

@@ -1,10 +1,11 @@
 """The reference: every op of the table in plain Python integers.
 
-What    `REFERENCE[op](node, *operands)` gives an op's value as an `Array`. The table below is the
-        contents page; `reference_float` says how one element rounds, `reference_shapes` which
+What    `REFERENCE[op](node, *operands)` gives an op's value as an `Array`; what is not in the table
+        works element by element. `arithmetic` says how one element rounds, `reference_shapes` which
         element comes from where.
 Why     It is the specification. Every other backend, the golden vectors and the reference page are
-        held to it; it knows neither torch nor floats, except for the sequences of `exact.scalar`.
+        held to it; it knows neither torch nor floats, except for the sequences of
+        `arithmetic.scalar`.
 Rule    Slow on purpose: nothing is vectorised, nothing fused, nothing clever.
 """
 
@@ -16,45 +17,21 @@ from typing import Final, TypeAlias
 import torch
 from torch import Tensor
 
-from skerry.exact import reference_float as real
+from skerry.arithmetic import elements, real
 from skerry.exact import reference_shapes as shapes
 from skerry.exact.ports import TORCH_DTYPES, bind_inputs, deliver
-from skerry.exact.reference_shapes import Array, wrapped
+from skerry.exact.reference_shapes import Array
 from skerry.program.bounds import integer_bounds
-from skerry.program.graph import BOOL, DTYPES, F32, I64, Node, Program, TensorType
+from skerry.program.graph import DTYPES, F32, Node, Program, TensorType
 
 Rule: TypeAlias = Callable[..., Array]
 _Scalar: TypeAlias = Callable[..., int]
 
 
-def _each(on_real: _Scalar | None, on_integer: _Scalar | None = None) -> Rule:
-    """Return the rule that applies a function of one element to every element."""
-
-    def rule(node: Node, *operands: Array) -> Array:
-        function = on_real if on_integer is None or node.type.dtype == F32 else on_integer
-        assert function is not None, f"{node.op} has no rule for {node.type.dtype}"
-        rows = zip(*(operand.elements for operand in operands), strict=True)
-        return Array(node.type.shape, [int(function(*row)) for row in rows])
-
-    return rule
-
-
-def _floordiv(a: int, b: int) -> int:
-    return 0 if b == 0 else wrapped(a // b)
-
-
-def _rem(a: int, b: int) -> int:
-    return 0 if b == 0 else a % b
-
-
-def _cast_rule(source: str, target: str) -> _Scalar:
-    if source == target:
-        return lambda x: x
-    if target == BOOL:
-        return (lambda x: x & ~real.SIGN != 0) if source == F32 else (lambda x: x != 0)
-    if source == BOOL:
-        return real.from_integer if target == F32 else (lambda x: x)
-    return real.to_integer if target == I64 else real.from_integer
+def _each(function: _Scalar, node: Node, operands: Sequence[Array]) -> Array:
+    """Return the array that a function of one element makes of every element."""
+    rows = zip(*(operand.elements for operand in operands), strict=True)
+    return Array(node.type.shape, [int(function(*row)) for row in rows])
 
 
 def _quantise(node: Node, x: Array, e: Array) -> Array:
@@ -84,29 +61,6 @@ REFERENCE: Final[dict[str, Rule]] = {
     "concat": shapes.concat,
     "pad": shapes.pad,
     "take": shapes.take,
-    # one IEEE operation on f32, modulo 2^64 on i64
-    "add": _each(real.add, lambda a, b: wrapped(a + b)),
-    "sub": _each(real.sub, lambda a, b: wrapped(a - b)),
-    "mul": _each(real.mul, lambda a, b: wrapped(a * b)),
-    "div": _each(real.div),
-    "sqrt": _each(real.sqrt),
-    "neg": _each(real.neg, lambda a: wrapped(-a)),
-    "abs": _each(real.absolute, lambda a: wrapped(abs(a))),
-    "max": _each(real.maximum, max),
-    "min": _each(real.minimum, min),
-    "floordiv": _each(None, _floordiv),
-    "rem": _each(None, _rem),
-    "and": _each(None, lambda a, b: a & b),
-    "or": _each(None, lambda a, b: a | b),
-    "not": _each(None, lambda a: 1 - a),
-    "select": _each(lambda condition, a, b: a if condition else b),
-    # fixed sequences
-    "exp": _each(real.exp),
-    "log": _each(real.log),
-    "tanh": _each(real.tanh),
-    "erf": _each(real.erf),
-    "sin": _each(real.sin),
-    "cos": _each(real.cos),
     # exact products and sums
     "exponent": shapes.exponents,
     "quantise": _quantise,
@@ -121,23 +75,15 @@ REFERENCE: Final[dict[str, Rule]] = {
     "cumsum": shapes.cumsum,
 }
 
-#: Ops whose element rule depends on the element type of what they read, not of what they give.
-_COMPARISONS: Final[dict[str, tuple[_Scalar, _Scalar]]] = {
-    "lt": (real.less, lambda a, b: a < b),
-    "le": (real.less_equal, lambda a, b: a <= b),
-    "eq": (real.equal, lambda a, b: a == b),
-}
-
 
 def evaluate(node: Node, reads: Sequence[TensorType], operands: Sequence[Array]) -> Array:
     """Return the value of a node that is no input, from the types and values it reads."""
-    if node.op in _COMPARISONS:
-        rule = _each(_COMPARISONS[node.op][0 if reads[0].dtype == F32 else 1])
-    elif node.op == "cast":
-        rule = _each(_cast_rule(reads[0].dtype, DTYPES[node.integer("to")]))
-    else:
-        rule = REFERENCE[node.op]
-    return rule(node, *operands)
+    if node.op == "cast":
+        rule = elements.cast_rule(reads[0].dtype, DTYPES[node.integer("to")])
+        return _each(rule, node, operands)
+    if node.op in REFERENCE:
+        return REFERENCE[node.op](node, *operands)
+    return _each(elements.rule(node.op, reads[-1].dtype), node, operands)
 
 
 def to_array(x: Tensor) -> Array:

@@ -13,8 +13,9 @@ import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeAlias
 
-from skerry.exact import scalar
-from skerry.exact.reference_float import NAN, exponent, is_nan, order_key
+from skerry.arithmetic import scalar
+from skerry.arithmetic.elements import wrapped
+from skerry.arithmetic.real import NAN, exponent, is_nan, order_key
 from skerry.program.graph import BOOL, F32, I64, Node
 
 Index: TypeAlias = tuple[int, ...]
@@ -37,11 +38,6 @@ class Array(NamedTuple):
 def indices(shape: tuple[int, ...]) -> Iterator[Index]:
     """Return every index of a shape in row-major order."""
     return itertools.product(*(range(size) for size in shape))
-
-
-def wrapped(value: int) -> int:
-    """Return the signed 64-bit integer that equals `value` modulo 2^64."""
-    return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def _arranged(x: Array, shape: tuple[int, ...], source: Callable[[Index], Index]) -> Array:
@@ -273,5 +269,4 @@ __all__ = [
     "topk",
     "uniform",
     "window",
-    "wrapped",
 ]

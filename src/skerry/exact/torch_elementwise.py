@@ -15,7 +15,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from skerry.exact import scalar, torch_fixed
+from skerry.arithmetic import scalar
+from skerry.exact import torch_fixed
 from skerry.exact.torch_site import Kernel, Maker, Site
 from skerry.program.graph import BOOL, DTYPES, F32, I64
 

@@ -1,7 +1,7 @@
 """The fixed sequences on tensors: exp, log, tanh, erf, sin, cos and Philox.
 
-What    The same binary64 operations as `exact.scalar`, in the same order, each one torch operation
-        on a whole tensor, and one rounding to float32 at the end.
+What    The same binary64 operations as `arithmetic.scalar`, in the same order, each one torch
+        operation on a whole tensor, and one rounding to float32 at the end.
 Why     A library's `exp` differs between devices; correctly rounded additions and products do not.
 Rule    Never a fused operation (addcmul, lerp, lerp_), never torch's own transcendentals.
 """
@@ -13,7 +13,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from skerry.exact import scalar
+from skerry.arithmetic import scalar
 
 _WINDOW_K_MIN = -3
 _WINDOW_COUNT = 108

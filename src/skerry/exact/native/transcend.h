@@ -1,4 +1,4 @@
-/* exp, log, tanh, erf, sin, cos: the sequences of skerry/exact/scalar.py, one to one.
+/* exp, log, tanh, erf, sin, cos: the sequences of skerry/arithmetic/scalar.py, one to one.
 
    Included once for each CPU level. Every line is one IEEE binary64 operation or an operation on
    its bits, so the compiler can vectorise it and cannot change it. */

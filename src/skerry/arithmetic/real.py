@@ -7,7 +7,7 @@ What    An f32 is its 32 bits, an int; the one NaN is 0x7fc00000. A finite value
 Why     Nobody needs a processor's word for it: whoever can shift and compare integers can
         implement, or judge, one element.
 Source  IEEE 754-2019, binary32, roundTiesToEven.
-Pure    Integers; exp and its kin are the float64 sequences of `exact.scalar`.
+Pure    Integers; exp and its kin are the float64 sequences of `arithmetic.scalar`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from skerry.exact import scalar
+from skerry.arithmetic import scalar
 
 Bits: TypeAlias = int
 
