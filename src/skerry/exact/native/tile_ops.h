@@ -148,7 +148,13 @@ static void N(quantise_tight)(const Arg *g) {
         f64 *d = (f64 *)g->d + r * g->ds;
         const f32 *a = (const f32 *)g->a + r * g->as;
         const f64 *b = (const f64 *)g->b + r * g->bs;
-        if (!g->be) {
+        if (!g->ae) {
+            for (i64 i = 0; i < n; i++) {
+                f64 k = limit / b[i * g->be];
+                f64 v = ((f64)*a * k + ROUND_MAGIC) - ROUND_MAGIC;
+                d[i] = k == k ? v : 0.0;
+            }
+        } else if (!g->be) {
             f64 k = limit / *b;
             if (k != k) {
                 for (i64 i = 0; i < n; i++) d[i] = 0.0;
@@ -173,9 +179,9 @@ static void N(quantise_tight_h2)(const Arg *g) {
         const f32 *a = (const f32 *)g->a + r * g->as;
         const f64 *b = (const f64 *)g->b + r * g->bs;
         f64 k = (f64)limit / *b;
-        if (g->be) {
+        if (g->be || !g->ae) {
             for (i64 i = 0; i < n; i++) {
-                k = (f64)limit / b[i];
+                k = (f64)limit / b[i * g->be];
                 d[i] = k != k ? 0 : (int16_t)(i32)(u32)bits64((f64)a[i * g->ae] * k + ROUND_MAGIC);
             }
         } else if (k != k) {
