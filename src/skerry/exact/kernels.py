@@ -32,8 +32,8 @@ SIZE: Final = (4, 8, 1, 8, 2)
 ) = range(10)  # fmt: skip
 
 (
-    _TILE, _REDUCE, _QUANT_COLS, _TAKE, _SCATTER, _TOPK, _CUMSUM, _GEMM16, _CONV, _ARGMAX, _GEMM64,
-) = range(1, 12)  # fmt: skip
+    _TILE, _REDUCE, _QUANT_COLS, _TAKE, _SCATTER, _TOPK, _CUMSUM, _GEMM16, _UNFOLD, _ARGMAX,
+) = range(1, 11)  # fmt: skip
 
 OUTER_MAX: Final = 5
 TILE_ELEMENTS: Final = 1024
@@ -210,6 +210,14 @@ def quant_cols_step(
     return _step(
         _QUANT_COLS, source.slot, source.offset, *sizes, *strides, *k, cols, out.slot, out.offset,
         scale.slot, scale.offset, bits, kind,
+    )  # fmt: skip
+
+
+def unfold_step(x: Place, dims: Sequence[tuple[int, int]], out: Place) -> list[int]:
+    """Lay out a copy of strided float64 into row-major order; at most 6 (size, stride)."""
+    return _step(
+        _UNFOLD, x.slot, x.offset, out.slot, out.offset, *_padded([n for n, _ in dims], 6, 1),
+        *_padded([s for _, s in dims], 6, 0),
     )  # fmt: skip
 
 

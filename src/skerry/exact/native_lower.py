@@ -10,6 +10,7 @@ Pure    No computing, apart from the constants that `fold` has computed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -80,6 +81,8 @@ class Lowering:
         self.constants: list[tuple[Val, Tensor]] = []
         self._views: dict[int, View] = {}
         self._converted: dict[tuple[int, str], Val] = {}
+        self._unfolded: dict[int, tuple[View, int]] = {}
+        self._images: dict[int, Val] = {}
         steps, self._carried = exact_steps(program, torch.device("cpu"), "float64")
         self._folded = fold(program, steps)
         self._bounds = integer_bounds(program)
@@ -88,7 +91,7 @@ class Lowering:
         self._column_sums = self._find_sums()
         self._narrow = self._find_narrow()
         for at in range(len(program.nodes)):
-            if at in self._needed and at not in self._views:
+            if at in self._needed and at not in self._views and at not in self._images:
                 self._lower(at)
         self.outputs = [self._delivered(output.node) for output in program.outputs]
 
@@ -185,9 +188,21 @@ class Lowering:
 
     def view(self, at: int) -> View:
         """Return the view of node `at`, a constant included."""
-        if at not in self._views and at in self._folded:
-            self._views[at] = self._constant(self._folded[at])
+        if at not in self._views:
+            self._views[at] = self._late(at)
         return self._views[at]
+
+    def _late(self, at: int) -> View:
+        """Return the view of a constant, or of a value that was kept in another order."""
+        node = self.program.nodes[at]
+        if at in self._folded:
+            return self._constant(self._folded[at])
+        if at in self._unfolded:
+            return self._reshaped_copy(self._unfolded[at][0], node)
+        val = self._images[at]
+        n, outputs, places = val.shape
+        turned = View(val, 0, (n, places, outputs), (outputs * places, 1, places))
+        return self._reshaped_copy(turned, node)
 
     def operand(self, at: int, want: str = "plain") -> View:
         """Return the view of node `at` as "plain", "carried" or "scale" storage."""
@@ -258,13 +273,39 @@ class Lowering:
             val.source = "port"
             self.ports[node.integer("port")] = val
         elif node.op in _VIEWS:
-            x = self.view(node.inputs[0])
-            found = viewed(node, x)
-            self._views[at] = found or self._reshaped_copy(x, node)
+            self._view_op(at, node)
         elif node.op in _PLAIN:
             self._each(at, node)
         else:
             getattr(self, f"_{node.op}", self._unknown)(at, node)
+
+    def _view_op(self, at: int, node: Node) -> None:
+        if node.op == "reshape" and node.inputs[0] in self._images:
+            val = self._images[node.inputs[0]]
+            n, outputs, places = val.shape
+            shape = node.type.shape
+            if shape[0] == n and shape[-1] == outputs and len(shape) > 2:
+                strides = (outputs * places, *dense_strides(shape[1:-1]), places)
+                self._views[at] = View(val, 0, shape, strides)
+                return
+        x = self.view(node.inputs[0])
+        found = viewed(node, x)
+        if found is None and self._is_matrix_of_windows(at, node, x):
+            return
+        self._views[at] = found or self._reshaped_copy(x, node)
+
+    def _is_matrix_of_windows(self, at: int, node: Node, x: View) -> bool:
+        """Leave a matrix that only products read to them, and note how its axes split."""
+        shape = node.type.shape
+        if len(shape) != 2 or x.val.kind != k.F8 or x.val.scale or at in self._narrow:
+            return False
+        if any(use < 0 or self.program.nodes[use].op != "dot" for use in self._uses[at]):
+            return False
+        for split in range(1, len(x.shape)):
+            if math.prod(x.shape[:split]) == shape[0]:
+                self._unfolded[at] = (x, split)
+                return True
+        return False
 
     def _unknown(self, at: int, node: Node) -> None:
         raise Unsupported(node.op)
@@ -303,6 +344,20 @@ class Lowering:
         self._emit(at, "each", name, reads, node.integer("bits"))
 
     def _rescale(self, at: int, node: Node) -> None:
+        if node.inputs[0] in self._images and len(node.inputs) == 3:
+            source = self._images[node.inputs[0]]
+            n, outputs, places = source.shape
+            grids = [reshaped(self.operand(i, "scale"), (n, places, outputs)) for i in node.inputs[1:]]
+            turned = [
+                View(g.val, g.offset, (n, outputs, places), (g.strides[0], g.strides[2], g.strides[1]))
+                for g in grids
+                if g is not None
+            ]
+            if len(turned) == 2:
+                self._images[at] = val = Val(source.shape, k.F4)
+                imm = node.integer("shift")
+                self.ops.append(Op("each", "rescale2", (whole(source), *turned), (whole(val),), imm))
+                return
         reads = (
             self.operand(node.inputs[0], "carried"),
             *(self.operand(i, "scale") for i in node.inputs[1:]),
@@ -428,6 +483,8 @@ class Lowering:
     # -- moves and products
 
     def _dot(self, at: int, node: Node) -> None:
+        if at not in self._narrow and (self._convolved(at, node) or self._correlated(at, node)):
+            return
         rank = len(node.type.shape)
         reads = []
         for i in node.inputs:
@@ -440,6 +497,56 @@ class Lowering:
             assert flat is not None, "a dense value takes any shape"
             reads.append(flat)
         self._emit(at, "gemm16" if at in self._narrow else "dot", "", tuple(reads))
+
+    def _convolved(self, at: int, node: Node) -> bool:
+        """Multiply windows image by image: [N, O, places], the order that its readers want."""
+        if node.inputs[0] not in self._unfolded or node.inputs[1] in self._unfolded:
+            return False
+        x, split = self._unfolded[node.inputs[0]]
+        kernel = self.operand(node.inputs[1], "carried")
+        n, outputs = x.shape[0], kernel.shape[0]
+        if split < 2 or len(x.shape) > 7 or kernel.val.literal is not None:
+            return False
+        places, terms = math.prod(x.shape[1:split]), kernel.shape[1]
+        order = (*range(split, len(x.shape)), *range(1, split))
+        columns = Val((terms, places), k.F8)
+        self._images[at] = val = Val((n, outputs, places), k.F8)
+        image = View(
+            x.val, x.offset, tuple(x.shape[i] for i in order), tuple(x.strides[i] for i in order)
+        )
+        writes = (whole(val), whole(columns))
+        self.ops.append(Op("convolve", "", (image, kernel), writes, numbers=(n, x.strides[0])))
+        return True
+
+    def _correlated(self, at: int, node: Node) -> bool:
+        """Multiply with windows whose places are summed, image by image."""
+        if node.inputs[1] not in self._unfolded:
+            return False
+        x, split = self._unfolded[node.inputs[1]]
+        n = x.shape[split]
+        inside = x.shape[split + 1 :]
+        if node.inputs[0] in self._unfolded:
+            other, other_split = self._unfolded[node.inputs[0]]
+            rest = View(other.val, other.offset, other.shape[2:], other.strides[2:]).collapsed()
+            if other_split != 1 or other.shape[1] != n or len(rest) != 1:
+                return False
+            step, (size, stride) = other.strides[1], rest[0]
+            first = View(other.val, other.offset, (other.shape[0], size), (other.strides[0], stride))
+        else:
+            a = self.operand(node.inputs[0], "carried")
+            size, step = a.shape[1] // n, a.strides[1] * (a.shape[1] // n)
+            first = View(a.val, a.offset, (a.shape[0], size), a.strides)
+        if math.prod(inside) != size or len(x.shape) > 7 or first.val.literal is not None:
+            return False
+        columns = Val((node.type.shape[1], size), k.F8)
+        image = View(
+            x.val, x.offset, (*x.shape[:split], *inside), (*x.strides[:split], *x.strides[split + 1 :])
+        )
+        val = self._new(at)
+        writes = (whole(val), whole(columns))
+        numbers = (n, x.strides[split], step)
+        self.ops.append(Op("correlate", "", (image, first), writes, numbers=numbers))
+        return True
 
     def _concat(self, at: int, node: Node) -> None:
         axis = node.integer("axis")

@@ -129,12 +129,12 @@ class NativeExecutable:
             arena_bytes = place_in_arena(_arena_values(steps))
             self._arena = torch.empty(arena_bytes + 4096, dtype=torch.uint8)
             self._finite = torch.ones(max(1, len(lowering.outputs)), dtype=torch.float64)
+            self._bases = array("q", [0] * (self._slots.count + 1))
+            self._bases[_ARENA] = self._base(self._arena)
+            self._bases[-1] = self._finite.data_ptr()
             self._words, self._segments, scratch_bytes = self._written(steps)
             self._scratch = torch.empty(scratch_bytes + 4096, dtype=torch.uint8)
         self._pools: list[list[Tensor]] = [[] for _ in self._slots.outputs]
-        self._bases = array("q", [0] * (self._slots.count + 1))
-        self._bases[-1] = self._finite.data_ptr()
-        self._bases[_ARENA] = self._base(self._arena)
         for slot, tensor in self._slots.constants:
             self._bases[slot] = tensor.untyped_storage().data_ptr()
         self.steps = steps
@@ -194,8 +194,8 @@ class NativeExecutable:
         segments: list[Segment] = []
         emitter = Emitter()
         for index, step in enumerate(steps):
-            if isinstance(step, Op) and step.form == "dot":
-                segments.append(self._product(step))
+            if isinstance(step, Op) and step.form in _PRODUCTS:
+                segments.append(_PRODUCTS[step.form](self, step))
                 continue
             begin = len(words)
             words += emitter.words(step, index)
@@ -233,6 +233,55 @@ class NativeExecutable:
         return lambda: multiply(a, turned, out=out)
 
 
+    def _unfolding(self, image: View, columns: View, step: int, n: int) -> list[array[int]]:
+        """Return for each image the words that lay out its windows as columns."""
+        dims = list(zip(image.shape, image.strides, strict=True))
+        at = place(image)
+        return [
+            array("q", k.unfold_step(k.Place(at.slot, at.offset + 8 * step * i), dims, place(columns)))
+            for i in range(n)
+        ]
+
+    def _convolve(self, op: Op) -> Callable[[], object]:
+        image, kernel = op.reads
+        n, step = op.numbers
+        words = self._unfolding(image, op.writes[1], step, n)
+        columns, weight = self._tensor(op.writes[1]), self._tensor(kernel)
+        outs = list(self._tensor(op.out).unbind(0))
+        bases, scratch, run = self._bases, 0, k.native().run
+
+        def convolve() -> None:
+            for one, out in zip(words, outs, strict=True):
+                run(one, bases, 0, len(one), scratch)
+                torch.mm(weight, columns, out=out)
+
+        return convolve
+
+    def _correlate(self, op: Op) -> Callable[[], object]:
+        image, first = op.reads
+        n, step, other_step = op.numbers
+        words = self._unfolding(image, op.writes[1], step, n)
+        columns, out = self._tensor(op.writes[1]).t(), self._tensor(op.out)
+        others = [
+            self._tensor(View(first.val, first.offset + other_step * i, first.shape, first.strides))
+            for i in range(n)
+        ]
+        bases, scratch, run = self._bases, 0, k.native().run
+
+        def correlate() -> None:
+            out.zero_()
+            for one, other in zip(words, others, strict=True):
+                run(one, bases, 0, len(one), scratch)
+                torch.addmm(out, other, columns, out=out)
+
+        return correlate
+
+
+_PRODUCTS: Final[dict[str, Callable[[NativeExecutable, Op], Callable[[], object]]]] = {
+    "dot": NativeExecutable._product,
+    "convolve": NativeExecutable._convolve,
+    "correlate": NativeExecutable._correlate,
+}
 _KINDS: Final = {"f32": k.F4, "i64": k.I8, "bool": k.B1}
 
 

@@ -49,7 +49,7 @@ enum { I_OP, I_DST, I_A, I_B, I_C, I_IMM, I_IMM2, I_SPARE };
 
 /* Step kinds. */
 enum { STEP_TILE = 1, STEP_REDUCE, STEP_QUANT_COLS, STEP_TAKE, STEP_SCATTER, STEP_TOPK, STEP_CUMSUM,
-       STEP_GEMM16, STEP_CONV, STEP_ARGMAX, STEP_GEMM64 };
+       STEP_GEMM16, STEP_UNFOLD, STEP_ARGMAX };
 
 typedef struct {
     void *d;

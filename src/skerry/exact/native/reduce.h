@@ -170,6 +170,20 @@ static void N(run_quant_cols)(const i64 *w, char *const *bases, char *scratch) {
     }
 }
 
+/* unfold: w = kind words x_slot x_off out_slot out_off sizes[6] strides[6]: doubles into row-major order */
+static void N(run_unfold)(const i64 *w, char *const *bases, char *scratch) {
+    (void)scratch;
+    const f64 *x = (const f64 *)(bases[w[2]] + w[3]);
+    f64 *d = (f64 *)(bases[w[4]] + w[5]);
+    const i64 *n = w + 6, *s = w + 12;
+    for (i64 a = 0; a < n[0]; a++) for (i64 b = 0; b < n[1]; b++) for (i64 c = 0; c < n[2]; c++)
+    for (i64 e = 0; e < n[3]; e++) for (i64 f = 0; f < n[4]; f++, d += n[5]) {
+        const f64 *from = x + a * s[0] + b * s[1] + c * s[2] + e * s[3] + f * s[4];
+        if (s[5] == 1) IVDEP for (i64 i = 0; i < n[5]; i++) d[i] = from[i];
+        else for (i64 i = 0; i < n[5]; i++) d[i] = from[i * s[5]];
+    }
+}
+
 /* take: w = kind words x_slot x_off idx_slot idx_off out_slot out_off n_idx n_rows row_bytes row_stride_bytes */
 static void N(run_take)(const i64 *w, char *const *bases, char *scratch) {
     (void)scratch;
