@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 from skerry.base.errors import SkerryError
 
 if TYPE_CHECKING:
+    from skerry.node.checking import verify_receipt
     from skerry.node.jobs import live_job as run_job
     from skerry.node.jobs import plan_here as plan_job
-    from skerry.node.replay import verify_receipt
     from skerry.node.sampling import sample_text
     from skerry.node.submission import load_job, prepare_data, trace_job
 
@@ -37,7 +37,7 @@ _HOMES = {
     "trace_job": "skerry.node.submission:trace_job",
     "plan_job": "skerry.node.jobs:plan_here",
     "run_job": "skerry.node.jobs:live_job",
-    "verify_receipt": "skerry.node.replay:verify_receipt",
+    "verify_receipt": "skerry.node.checking:verify_receipt",
     "sample_text": "skerry.node.sampling:sample_text",
 }
 

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from skerry.base.errors import SkerryError
 
@@ -23,6 +24,7 @@ out = Console(highlight=False, soft_wrap=True)
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Row = tuple[str, str, str]
+_FIGURE_WIDTH_MAX = 32
 
 
 def to_json(value: object) -> str:
@@ -52,14 +54,17 @@ def show_json(value: object) -> None:
 
 
 def show_rows(rows: Sequence[Row]) -> None:
-    """Print (noun, figure, remark) rows, aligned."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(style="dim", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
+    """Print (noun, figure, remark) rows, aligned; a long figure pushes its remark along."""
+    noun_width = max((len(noun) for noun, _, _ in rows), default=0)
+    with_remark = [len(figure) for _, figure, remark in rows if remark]
+    figure_width = min(max(with_remark, default=0), _FIGURE_WIDTH_MAX)
+    for noun, figure, remark in rows:
+        line = Text.assemble((f"{noun:<{noun_width}}", "bold"), "  ", f"{figure:<{figure_width}}")
+        if remark:
+            line.append(f"  {remark}", "dim")
+        line.rstrip()
+        out.print(line)
+    out.file.flush()
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

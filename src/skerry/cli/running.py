@@ -100,6 +100,7 @@ def _line(event: RunEvent) -> None:
     words = describe(event)
     if words:
         console.out.print(words, markup=False)
+        console.out.file.flush()
 
 
 def describe(event: RunEvent) -> str:
