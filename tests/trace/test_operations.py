@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -107,7 +108,6 @@ MATRIX: dict[str, Function] = {
     "addmm": lambda w: torch.addmm(w[:, :4], w, w.t(), beta=0.5, alpha=2),
     "einsum": lambda w: torch.einsum("ij,kj->ik", w, w),
     "linear": lambda w: functional.linear(w, w, w[:, 0]),
-    "bilinear": lambda w: functional.bilinear(w, w, w[:, :, None] * w[0]),
     "cdist": lambda w: (w[:, None] - w[None]).square().sum(-1).add(1).sqrt(),
     # indices that are constants
     "index": lambda w: w[torch.tensor([0, 2, 2]), torch.tensor([1, -1, 1])],
@@ -186,7 +186,7 @@ def _assigned(x: Tensor) -> Tensor:
     return torch.slice_scatter(x, x[:, :2] * 3, 1, 2, 4)
 
 
-CONVOLUTIONS = {
+CONVOLUTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "padded": {"padding": 1},
     "strided": {"stride": 2, "padding": 1},

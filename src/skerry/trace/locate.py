@@ -101,10 +101,18 @@ class _Asking(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _here(self) -> Place:
         backward = torch._C._current_autograd_node()
         if backward is not None:
-            return self._forward.get(backward._sequence_nr(), Place())
+            return self._asked_by(backward._sequence_nr())
         place = _place(_frames_up(sys._getframe(1)), self.names)
-        self._forward[torch._C._autograd._get_sequence_nr() - 1] = place
+        if place.module_class:
+            self._forward.setdefault(torch._C._autograd._get_sequence_nr() - 1, place)
         return place
+
+    def _asked_by(self, sequence: int) -> Place:
+        """Return the place of the last forward operation up to that number."""
+        if sequence > max(self._forward, default=0):
+            return Place()  # a leaf's own bookkeeping, which nobody asked for
+        asked = [number for number in self._forward if number <= sequence]
+        return self._forward[max(asked)] if asked else Place()
 
 
 def place_of(

@@ -115,13 +115,25 @@ def _found(node: fx.Node) -> tuple[str, Lower]:
 
 
 def _types(held: Any, op: str) -> list[TensorType]:
+    """Return the types of what a node makes; one of several may be empty, since nobody reads it."""
     if isinstance(held, torch.Tensor):
-        if 0 in held.shape:
-            raise UnsupportedOp(op, f"it makes an empty tensor of shape {tuple(held.shape)}")
-        return [TensorType(dtype_of(held.dtype, op), tuple(int(size) for size in held.shape))]
+        kind = _type(held, op)
+        if 0 in kind.shape:
+            raise UnsupportedOp(op, f"it makes an empty tensor of shape {list(kind.shape)}")
+        return [kind]
     if isinstance(held, (list, tuple)):
-        return [kind for entry in held for kind in _types(entry, op)]
+        return [_type(entry, op) for entry in held if isinstance(entry, torch.Tensor)]
     return []
+
+
+def _type(held: torch.Tensor, op: str) -> TensorType:
+    if not all(isinstance(size, int) for size in held.shape):
+        raise UnsupportedOp(
+            op,
+            "the shape of its result depends on the data",
+            hint="a Program is one static graph: use torch.where, masks and fixed shapes",
+        )
+    return TensorType(dtype_of(held.dtype, op), tuple(held.shape))
 
 
 def _needed(graph: fx.GraphModule) -> set[fx.Node]:

@@ -1,6 +1,7 @@
 """Normalisation, softmax and their derivatives.
 
-What    `TABLE`: layer, group, RMS and (on fixed statistics) batch norm, softmax, log-softmax, forward and backward.
+What    `TABLE`: layer, group, RMS and (on fixed statistics) batch norm, softmax and log-softmax,
+        forward and backward.
 Why     One formula each, chosen for the fewest passes: two-pass variance (no cancellation), one
         reciprocal root a row, and a backward that shares the normalised value with the forward.
 """
