@@ -54,7 +54,7 @@ def dense_merge(lanes: int) -> Program:
     return b.build()
 
 
-def local_job(**changes: Any) -> RunJob:
+def local_job(optimizer: Optimizer = SGD, **changes: Any) -> RunJob:
     """Return a job of local steps."""
     terms: dict[str, Any] = {
         "exchange": "local",
@@ -70,7 +70,7 @@ def local_job(**changes: Any) -> RunJob:
     terms |= changes
     programs = {
         "init": initial(),
-        "step": step_program(gradient(), SGD, terms["shards_per_lane"]),
+        "step": step_program(gradient(), optimizer, terms["shards_per_lane"]),
         "encode": dense_encode(),
         "merge": dense_merge(terms["lanes"]),
     }

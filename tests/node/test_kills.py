@@ -17,7 +17,7 @@ import pytest
 from skerry.base.chance import Chance
 from skerry.node.clocks import RealClock
 from skerry.node.events import RoundFinished, RunEvent, RunStarted, WorkerDown, WorkerUp
-from skerry.node.life import RunCrashing, RunJob, RunResult, run_job
+from skerry.node.life import RunCrashing, RunFailed, RunJob, RunResult, run_job
 from skerry.node.processes import CrewTerms
 from skerry.storage import RunFolder, read_lines
 from tests.node.small import every_step_job, local_job
@@ -28,6 +28,11 @@ pytestmark = pytest.mark.slow
 CREW = CrewTerms(3, threads=1, backend="torch")
 LONG = {"rounds": 40, "save_rounds": 3}
 JOBS: dict[str, Callable[..., RunJob]] = {"local": local_job, "every-step": every_step_job}
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 RUN_SMALL = Path(__file__).with_name("run_small.py")
 
 
@@ -151,10 +156,32 @@ def test_workers_may_come_by_themselves(kind: str, tmp_path: Path) -> None:
     assert 0 in [worker.wait(60) for worker in came]  # the other may have come too late
 
 
-def test_workers_that_cannot_start_stop_the_run_with_their_words(tmp_path: Path) -> None:
-    with pytest.raises(RunCrashing, match="no backend 'abacus'"):
+def test_workers_that_cannot_work_stop_the_run_with_their_words(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match="no backend 'abacus'"):
         run_job(local_job(), tmp_path, CrewTerms(1, threads=1, backend="abacus"))
     assert RunFolder(tmp_path).last_checkpoint() is None
+
+
+def test_workers_that_die_at_once_stop_the_run_with_their_words(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    (run.root / "keys" / "worker-0.key").write_bytes(bytes(32))
+    (run.root / "keys" / "worker-0.key").chmod(0o644)
+    with pytest.raises(RunCrashing, match="chmod 600"):
+        run_job(local_job(), tmp_path, CrewTerms(1, threads=1, backend="torch"))
+
+
+def test_a_full_disk_stops_the_run_with_a_next_step(tmp_path: Path) -> None:
+    """A limit on the size of files refuses a state where a full disk would."""
+    folder = tmp_path / "run"
+    command = [sys.executable, str(RUN_SMALL), "local", str(folder), "2", json.dumps({})]
+    limited = [sys.executable, "-c", LIMITED, *command]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "RunBlocked" in done.stderr
+    assert "File too large" in done.stderr
+    assert "next:" in done.stderr
+    result = run_job(local_job(), folder, CREW)
+    assert result.finished
 
 
 def test_a_run_result_counts_what_was_sent(tmp_path: Path) -> None:

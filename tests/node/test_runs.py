@@ -19,11 +19,15 @@ from skerry.node.events import (
 )
 from skerry.node.ledger import AnotherRun, Ledger
 from skerry.node.life import RunJob
+from skerry.node.states import read_state
+from skerry.program import TensorType
 from skerry.storage import RunFolder, read_file
+from skerry.train import Optimizer
 from skerry.train.rounds import End
-from tests.node.small import every_step_job, local_job
+from tests.node.small import ELEMENTS, every_step_job, local_job
 from tests.node.within import Within
 
+PARAMS = {"params": TensorType("f32", (ELEMENTS,))}
 JOBS = {"local": local_job, "every-step": every_step_job}
 
 
@@ -157,6 +161,29 @@ def test_receipts_are_signed_and_say_where_they_belong(undisturbed: Within, job:
         check_signature(receipt)
         assert receipt.unit.id.job == config.job
         assert receipt.unit.program in dict(config.programs).values()
+
+
+def test_a_diverging_run_stops_and_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
+    bursting = Optimizer(kind="sgd", learning_rate=1e30, momentum=0.9, max_steps=1000)
+    run = Within(local_job(bursting, rounds=9, save_rounds=1), tmp_path).run()
+    assert run.end is not None
+    assert run.end.kind == "failed"
+    assert run.trouble is not None
+    assert run.trouble.code == "job.non_finite"
+    assert "learning rate" in run.trouble.next_step
+    last = RunFolder(tmp_path).last_checkpoint()
+    assert last is not None
+    params = read_state(RunFolder(tmp_path).blobs.get(last.state), PARAMS)["params"]
+    assert bool(params.isfinite().all())
+
+
+def test_a_run_whose_data_are_gone_stops_with_a_next_step(tmp_path: Path) -> None:
+    job = local_job(data=bytes(32))
+    run = Within(job, tmp_path / "run", data=tmp_path / "nowhere").run()
+    assert run.end is not None
+    assert run.end.kind == "failed"
+    assert run.trouble is not None
+    assert "skerry prepare" in run.trouble.next_step
 
 
 def test_another_job_is_refused_in_the_same_folder(undisturbed: Within) -> None:

@@ -29,7 +29,6 @@ from skerry.node.clocks import Stopwatch
 from skerry.node.states import (
     State,
     StateDigests,
-    digest_tensor,
     read_state,
     tensor_bytes,
     zero_state,
@@ -231,11 +230,10 @@ class Lanes:
     ) -> LaneRun:
         state = dict(own) | dict(globals_)
         block = self.step_unit(at, lane, self._root(state, digests))
+        start_digest = digests.of(state)["params"]
         stepped = self._do("step", block, state, digests=digests)
         start = {"start": globals_["params"]}
-        exchange = self.encode_unit(
-            at, lane, stepped.transcript.segments[-1], digest_tensor(start["start"])
-        )
+        exchange = self.encode_unit(at, lane, stepped.transcript.segments[-1], start_digest)
         encoded = self._do("encode", exchange, stepped.state, given=start, digests=digests)
         lane_state = {name: encoded.state[name] for name in self.lane_types}
         update = self.codec.pack(encoded.last)

@@ -44,6 +44,12 @@ class RunCrashing(NodeError):
     code = "node.crashing"
 
 
+class RunBlocked(NodeError):
+    """A worker found that this machine does not let it do a task: the disk is full, for example."""
+
+    code = "node.blocked"
+
+
 class RunConflict(FaultError):
     """Two workers computed different states from the same updates."""
 
@@ -51,7 +57,7 @@ class RunConflict(FaultError):
 
 
 class RunFailed(JobError):
-    """A worker found that a task cannot be done: the numbers, the data or the disk forbid it."""
+    """A worker found that a task cannot be done: the numbers or the data forbid it."""
 
     code = "job.run"
 
@@ -152,7 +158,8 @@ def run_job(
 
     Raises:
         AnotherRun: the folder holds another job.
-        RunFailed, RunCrashing, RunConflict: the run had to stop; its last checkpoint is intact.
+        RunFailed, RunBlocked, RunCrashing, RunConflict: the run had to stop; its last checkpoint
+            is intact.
         StorageError: the disk refuses.
     """
     return asyncio.run(life_of_a_run(job, RunFolder(folder), crew, watch))
@@ -257,6 +264,8 @@ def _raise_unless_fine(end: End, trouble: Trouble | None, folder: RunFolder) -> 
     match end.kind:
         case "failed":
             next_step = (trouble.next_step if trouble else "") or again
+            if trouble and trouble.code.partition(".")[0] == NodeError.code:
+                raise RunBlocked(end.detail, next_step=next_step)
             raise RunFailed(end.detail, next_step=next_step)
         case "crashing":
             raise RunCrashing(end.detail, next_step=f"read {folder.root / 'logs'}; then {again}")
@@ -287,6 +296,7 @@ def _result(
 
 
 __all__ = [
+    "RunBlocked",
     "RunConflict",
     "RunCrashing",
     "RunFailed",

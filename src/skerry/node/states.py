@@ -108,6 +108,10 @@ class StateDigests:
             found[name] = known[1]
         return found
 
+    def learn(self, other: StateDigests) -> None:
+        """Take over what `other` remembers, where it may be of use here."""
+        self._known.update(other._known)
+
     def root(self, state: State) -> bytes:
         """Return the root of `state`."""
         return state_root(self.of(state))

@@ -109,7 +109,6 @@ class Tasks:
 
     def do(self, message: FromCoordinator) -> FromWorker:
         """Do what `message` asks and return the answer."""
-        self._watch.seconds.clear()
         match message:
             case Join():
                 return self._join(message)
@@ -146,7 +145,13 @@ class Tasks:
         self.round = order.state_round
         for names in order.updates:
             self._merge([self.blobs.get(name) for name in names])
-        return Standing(self.round, self.digests.root(self.state))
+        return self._standing()
+
+    def _standing(self) -> Standing:
+        self._watch.turn("commit")
+        root = self.digests.root(self.state)
+        self._watch.turn("")
+        return Standing(self.round, root)
 
     def _merge(self, updates: Sequence[bytes]) -> Standing:
         self.state = self.lanes.merge(self.state, updates)
@@ -154,7 +159,7 @@ class Tasks:
         self.own = {lane: held for lane, held in self.own.items() if lane in ran}
         self.updates.clear()
         self.round += 1
-        return Standing(self.round, self.digests.root(self.state))
+        return self._standing()
 
     def _run_lane(self, at: int, lane: int, name: bytes | None) -> LaneDone:
         watch = self._watch
@@ -165,6 +170,7 @@ class Tasks:
             own = self.lanes.new_lane()
             if name is not None:
                 own = read_state(self.blobs.get(name), self.lanes.lane_types)
+        digests.learn(self.digests)
         run = self.lanes.run(at, lane, self.state, own, digests)
         watch.turn("storage")
         kept = self.blobs.put(state_bytes(run.state)) if run.state else None
@@ -180,4 +186,7 @@ class Tasks:
         return LaneDone(at, lane, run.update, kept, receipts, loss, self._spent())
 
     def _spent(self) -> Spent:
-        return Spent(*(self._watch.microseconds(it) for it in ("compute", "commit", "storage")))
+        """Return where the time went since this was last told, merges included."""
+        spent = Spent(*(self._watch.microseconds(it) for it in ("compute", "commit", "storage")))
+        self._watch.seconds.clear()
+        return spent

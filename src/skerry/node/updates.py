@@ -55,10 +55,9 @@ class UpdateCodec:
     @cached_property
     def sparse(self) -> UpdateShape | None:
         """The shape of the top-k code, or None where the codec sends something else."""
-        top = next((node for node in self.encode.nodes if node.op == "topk"), None)
-        if top is None or self.types.keys() != {"indices", "codes", "scales"}:
+        if self.types.keys() != {"indices", "codes", "scales"}:
             return None
-        shape = UpdateShape.of(self.encode, self.encode.nodes[top.inputs[0]].type.shape[-1])
+        shape = UpdateShape.of(self.encode)
         return shape if shape.types == self.types else None
 
     def pack(self, values: Mapping[str, Tensor]) -> bytes:

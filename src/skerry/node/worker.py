@@ -15,8 +15,9 @@ import importlib
 import os
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,11 @@ from skerry.transport import Link, LinkLost, LinkRefused, TcpTransport
 if TYPE_CHECKING:
     from skerry.node.tasks import Tasks
 
+#: What a worker runs; other Programs of a run, such as "predict", stay where they are.
+NEEDED = {
+    "local": ("init", "step", "encode", "merge", "evaluate"),
+    "every-step": ("init", "grad", "apply", "evaluate"),
+}
 _FRAME_BYTES_MAX = UPDATE_BYTES_MAX + (1 << 20)
 
 
@@ -72,8 +78,9 @@ async def _enter(link: Link, key: bytes) -> tuple[RunConfig, dict[str, Program]]
         raise LinkRefused(link.peer, welcome.reason)
     if not isinstance(welcome, Welcome):
         raise MessageUnexpected(f"a {type(welcome).__name__} came where a Welcome was due")
-    names = [name for name, _ in welcome.config.programs]
-    digests = tuple(name for _, name in welcome.config.programs)
+    needed = NEEDED[welcome.config.exchange]
+    wanted = [(name, it) for name, it in welcome.config.programs if name in needed]
+    names, digests = [name for name, _ in wanted], tuple(it for _, it in wanted)
     await _say(link, Want(digests))
     supply = await _next(link)
     if not isinstance(supply, Supply) or len(supply.programs) != len(digests):
@@ -116,14 +123,12 @@ async def work(link: Link, run: Path, data: Path | None, backend: str, slot: int
     loop = asyncio.get_running_loop()
     lane = ThreadPoolExecutor(1, "tasks")
     try:
-        tasks = await loop.run_in_executor(
-            lane, _make_tasks, config, programs, run, data, backend, (key, sign)
-        )
+        make = cache(partial(_make_tasks, config, programs, run, data, backend, (key, sign)))
         while True:
             message = await _next(link)
             if isinstance(message, Farewell):
                 return
-            answer = loop.run_in_executor(lane, _answer, tasks, message)
+            answer = loop.run_in_executor(lane, _answer, make, message)
             await _say(link, await _unless_lost(link, answer))
     finally:
         lane.shutdown(wait=False, cancel_futures=True)
@@ -133,12 +138,15 @@ async def _unless_lost(link: Link, answer: asyncio.Future[FromWorker]) -> FromWo
     """Return the answer, or leave the task alone when the coordinator goes in the meantime."""
     listening = asyncio.ensure_future(link.receive())
     both: set[asyncio.Future[Any]] = {listening, answer}
-    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    if listening.done() and not answer.done():
-        listening.result()
-        raise LinkLost(link.peer, "it ended the run")
-    listening.cancel()
-    return await answer
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if listening.done() and not answer.done():
+            listening.result()
+            raise LinkLost(link.peer, "it ended the run")
+        return await answer
+    finally:
+        if not listening.cancel():
+            listening.exception()  # seen here; the next receive says it again
 
 
 def _make_tasks(
@@ -154,10 +162,10 @@ def _make_tasks(
     return Tasks.make(config, programs, run, data, backend, identity)  # type: ignore[arg-type]
 
 
-def _answer(tasks: Tasks, message: FromCoordinator) -> FromWorker:
+def _answer(make: Callable[[], Tasks], message: FromCoordinator) -> FromWorker:
     """Do a task; turn what nobody could do into words, and let bugs end the process."""
     try:
-        return tasks.do(message)
+        return make().do(message)
     except SkerryError as error:
         kind, index = _task_of(message)
         return Trouble(
