@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 
 import skerry
+from scripts.messages_page import messages_page
 from scripts.ops_page import ops_page
 from scripts.tree import ROOT
 from skerry.base.errors import SkerryError
@@ -60,6 +61,7 @@ def errors_page() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
+    "messages.md": messages_page,
     "ops.md": lambda: ops_page(GENERATED),
 }
 

@@ -60,14 +60,14 @@ def test_a_full_disk_leaves_the_old_file_and_names_the_next_step(tmp_path: Path)
     target = tmp_path / "state"
     write_file(target, b"old")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(StorageError) as caught:
             write_file(target, bytes(5000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
+        signal.signal(signal.SIGXFSZ, before)
     assert caught.value.number == errno.EFBIG
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["state"]
