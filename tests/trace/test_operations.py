@@ -83,7 +83,7 @@ MATRIX: dict[str, Function] = {
     "slices": lambda w: w[1:, ::2] * w[:-1, ::2] + w[2, 1],
     "slice_negative": lambda w: w[:, -3:-1] * w[-1, -2],
     "select": lambda w: w[2] * w[:, 1].sum(),
-    "assign_slice": lambda w: _assigned(w * 2),
+    "slice_scatter": lambda w: torch.slice_scatter(w * 2, w[:, :2] * 3, 1, 2, 4),
     "split_cat": lambda w: torch.cat(list(reversed(w.split(2, 1))), 1) * w,
     "stack": lambda w: torch.stack([w, 2 * w], 1),
     "unbind": lambda w: w.unbind(1)[0] * w.unbind(1)[-1],
@@ -181,11 +181,6 @@ def test_a_function_of_images_agrees_with_pytorch(name: str) -> None:
     assert_function_agrees(IMAGE[name], drawn(2, 4, 8, 8))
 
 
-def _assigned(x: Tensor) -> Tensor:
-    """Return x with two columns replaced by what slice assignment would write."""
-    return torch.slice_scatter(x, x[:, :2] * 3, 1, 2, 4)
-
-
 CONVOLUTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "padded": {"padding": 1},
@@ -262,3 +257,52 @@ def test_attention_where_a_row_sees_nothing_is_zero() -> None:
         return functional.scaled_dot_product_attention(w, w, w, mask)
 
     assert_function_agrees(function, drawn(1, 2, 3, 4))
+
+
+# -- writes in place
+
+
+def assigned_column(w: Tensor) -> Tensor:
+    made = w * 2
+    made[:, 1] = w[:, 0]
+    return made
+
+
+def assigned_steps(w: Tensor) -> Tensor:
+    made = torch.zeros(4, 6)
+    made[1:3, ::2] = w[1:3, 1::2]
+    made[0] += w[0]
+    return made * w
+
+
+def seen_by_another_view(w: Tensor) -> Tensor:
+    made = w * 1
+    turned = made.t()
+    row = made[0]
+    turned[2] = 5.0
+    row.mul_(2)
+    return made + turned.t() * w + row
+
+
+def filled_in_turn(w: Tensor) -> Tensor:
+    made = torch.empty(4, 6)
+    for at in range(4):
+        made[at].copy_(w[3 - at]).add_(at)
+    made.diagonal().fill_(7)
+    made.view(2, 12)[1, :3].zero_()
+    return made * w
+
+
+def written_under_mask(w: Tensor) -> Tensor:
+    made = w.clone()
+    made.masked_fill_(w < 0, 0.5).clamp_(max=1)
+    return made
+
+
+@pytest.mark.parametrize(
+    "function",
+    [assigned_column, assigned_steps, seen_by_another_view, filled_in_turn, written_under_mask],
+    ids=lambda function: str(function.__name__),
+)
+def test_a_write_in_place_agrees_with_pytorch(function: Function) -> None:
+    assert_function_agrees(function, drawn(4, 6, seed=5))

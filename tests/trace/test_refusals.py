@@ -141,6 +141,28 @@ def test_batch_norm_in_training_is_refused_and_its_statistics_stay() -> None:
     assert not bool(model[1].running_mean.any())  # type: ignore[operator]
 
 
+class Counting(nn.Linear):
+    """A layer that keeps a buffer from one step to the next."""
+
+    def __init__(self) -> None:
+        super().__init__(8, 8)
+        self.steps: Tensor
+        self.register_buffer("steps", torch.ones(8))
+
+    def forward(self, input: Tensor) -> Tensor:
+        self.steps.mul_(2)
+        return super().forward(input) * self.steps
+
+
+def test_a_buffer_that_changes_from_step_to_step_is_refused() -> None:
+    model = Counting()
+    with pytest.raises(UnsupportedOp, match="changes a buffer") as caught:
+        trace_model(model, "classification", BATCH)
+    assert caught.value.place is not None
+    assert caught.value.place.code == "self.steps.mul_(2)"
+    assert torch.equal(model.steps, torch.ones(8))
+
+
 def test_parameters_in_half_precision_are_refused() -> None:
     assert "0.weight is torch.bfloat16" in untraceable(nn.Sequential(nn.Linear(8, 8)).bfloat16())
 

@@ -30,6 +30,7 @@ from skerry.trace import (
 )
 from skerry.trace.errors import UnsupportedOp
 from skerry.trace.lowering import Lower, Lowering, dtype_of
+from skerry.trace.writes import Memory, is_write, needed, refuse_kept
 
 LOWERINGS: Final[Mapping[str, Lower]] = {
     **lower_pointwise.TABLE,
@@ -56,20 +57,24 @@ def lower(
     """
     desk = Lowering(builder, seed)
     values: dict[fx.Node, Any] = {}
+    memory = Memory(lambda view: _lower_node(desk, view, values))
     given = iter(inputs)
-    needed = _needed(graph)
-    _refuse_shared_writes(graph, needed)
+    wanted = needed(graph)
     for node in graph.graph.nodes:
         if node.op == "placeholder":
             values[node] = next(given)
-        elif node not in needed:
+        elif node not in wanted:
             continue
         elif node.op == "get_attr":
             values[node] = desk.constant(getattr(graph, str(node.target)), str(node.target))
         elif node.op == "call_function":
             values[node] = _lower_node(desk, node, values)
         else:
+            refuse_kept(graph)
             return list(_flat(_read(node.args[0], values)))
+        memory.shows(node)
+        if is_write(node):
+            memory.wrote(desk, node, values)
     raise AssertionError("a captured graph ends with its outputs")
 
 
@@ -134,59 +139,3 @@ def _type(held: torch.Tensor, op: str) -> TensorType:
             hint="a Program is one static graph: use torch.where, masks and fixed shapes",
         )
     return TensorType(dtype_of(held.dtype, op), tuple(held.shape))
-
-
-def _needed(graph: fx.GraphModule) -> set[fx.Node]:
-    """Return the nodes that the outputs depend on."""
-    needed: set[fx.Node] = set()
-    for node in reversed(graph.graph.nodes):
-        if node.op == "output" or node in needed:
-            needed.update((node, *node.all_input_nodes))
-    return needed
-
-
-# -- writes in place
-
-
-def is_write(node: fx.Node) -> bool:
-    """Return whether a node overwrites its first operand."""
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and bool(schema.is_mutable)
-
-
-def _storage(node: fx.Node) -> int | None:
-    held = node.meta.get("val")
-    if not isinstance(held, torch.Tensor):
-        return None
-    return int(held.untyped_storage()._cdata)
-
-
-def _refuse_shared_writes(graph: fx.GraphModule, needed: set[fx.Node]) -> None:
-    """Refuse a write that another live tensor would see.
-
-    After `x.add_(1)` later reads of x read the new node, so the write is a plain value. A view of
-    x that was taken before and is read after would see the write too: a Program has no such thing.
-    """
-    nodes = list(graph.graph.nodes)
-    if not any(is_write(node) for node in nodes):
-        return
-    order = {node: at for at, node in enumerate(nodes)}
-    sharing: dict[int, list[fx.Node]] = {}
-    for node in nodes:
-        storage = _storage(node)
-        if storage is not None:
-            sharing.setdefault(storage, []).append(node)
-    for node in nodes:
-        if node.op != "call_function" or not is_write(node):
-            continue
-        for other in sharing.get(_storage(node) or 0, []):
-            late = [user for user in other.users if user in needed and order[user] > order[node]]
-            if order[other] < order[node] and late:
-                error = UnsupportedOp(
-                    str(node.target),
-                    "it overwrites elements that another tensor still shows",
-                    hint="write the operation without its trailing underscore, or use torch.where "
-                    "or torch.cat instead of assigning to a slice",
-                )
-                error.node = node.name
-                raise error
