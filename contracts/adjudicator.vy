@@ -55,20 +55,46 @@ def judge(
     """
     assert merkle.node_leaf(node) == claim.node, "node"
     read: nodes.Node = nodes.decode(node)
-    used: uint256 = 0
-    value: uint256 = 0
+    assert claim.element < nodes.elements(read.made), "element"
     if read.op == ops.OP_CONCAT:
-        used, value = self._concat(claim, read, shown)
-    elif read.op == ops.OP_TAKE:
-        used, value = self._take(claim, read, shown)
-    elif len(read.inputs) == 0 or read.op == ops.OP_UNIFORM:
-        used, value = self._source(claim, read, shown)
-    elif self._is_view(read.op):
-        used, value = self._view(claim, read, shown)
-    else:
-        used, value = self._each(claim, read, shown)
+        assert len(shown) == 2, "openings"
+        operand: uint256 = 0
+        kind: nodes.Type = empty(nodes.Type)
+        inside: uint256 = 0
+        operand, kind, inside = self._operand(claim.element, read, shown[0])
+        return openings.number(claim, operand, kind, inside, shown[1])
+    if read.op == ops.OP_TAKE:
+        return self._taken(claim, read, shown)
+    if read.op == ops.OP_CONST:
+        assert len(shown) == 1, "openings"
+        return self._literal(claim.element, read, shown[0])
+    if len(read.inputs) == 0:
+        assert len(shown) == 0, "openings"
+        return self._source(claim.element, read)
+    at: uint256 = claim.element
+    view: bool = self._is_view(read.op)
+    if view:
+        moved: bool = False
+        moved, at = maps.source(read, claim.element)
+        if not moved:
+            assert len(shown) == 0, "openings"
+            return self._canonical(read.made.dtype, read.attrs[len(read.attrs) - 1])
+    elif read.op == ops.OP_UNIFORM:
+        at = 0
+    bits: uint256[3] = [0, 0, 0]
+    used: uint256 = 0
+    for i: uint256 in range(len(read.inputs), bound=3):
+        again: bool = False
+        for j: uint256 in range(i, bound=3):
+            if read.inputs[j] == read.inputs[i]:
+                # an operand that stands twice is opened once
+                bits[i] = bits[j]
+                again = True
+        if not again:
+            bits[i] = openings.number(claim, read.inputs[i], read.reads[i], at, shown[used])
+            used += 1
     assert used == len(shown), "openings"
-    return value
+    return bits[0] if view else self._computed(claim.element, read, bits)
 
 
 @internal
@@ -85,49 +111,18 @@ def _is_view(op: bytes12) -> bool:
 
 @internal
 @view
-def _each(
-    claim: openings.Claim, node: nodes.Node, shown: DynArray[openings.Opened, 3]
-) -> (uint256, uint256):
+def _computed(element: uint256, node: nodes.Node, bits: uint256[3]) -> uint256:
     """
-    @notice An elementwise op: the same element of each operand; an operand that stands twice is
-            opened once.
+    @notice What an op makes of one element of each operand.
     """
-    used: uint256 = 0
-    bits: uint256[3] = [0, 0, 0]
-    for i: uint256 in range(len(node.inputs), bound=3):
-        again: bool = False
-        for j: uint256 in range(i, bound=3):
-            if node.inputs[j] == node.inputs[i]:
-                bits[i] = bits[j]
-                again = True
-                break
-        if not again:
-            bits[i] = openings.number(
-                claim, node.inputs[i], node.reads[i], claim.element, shown[used]
-            )
-            used += 1
+    if node.op == ops.OP_UNIFORM:
+        stream: uint256 = maps.number(node, len(node.attrs) - 1)
+        return staticcall Arithmetic(ARITHMETIC).uniform(bits[0], stream, element)
     attr: int256 = node.attrs[0] if len(node.attrs) == 1 else 0
     dtype: uint256 = node.reads[len(node.inputs) - 1].dtype
-    value: uint256 = staticcall Arithmetic(ARITHMETIC).element(
+    return staticcall Arithmetic(ARITHMETIC).element(
         node.op, dtype, bits[0], bits[1], bits[2], attr
     )
-    return used, value
-
-
-@internal
-@view
-def _view(
-    claim: openings.Claim, node: nodes.Node, shown: DynArray[openings.Opened, 3]
-) -> (uint256, uint256):
-    """
-    @notice A view or a pad: one element of the operand, or the value that fills a pad.
-    """
-    inside: bool = False
-    at: uint256 = 0
-    inside, at = maps.source(node, claim.element)
-    if not inside:
-        return 0, self._canonical(node.made.dtype, node.attrs[len(node.attrs) - 1])
-    return 1, openings.number(claim, node.inputs[0], node.reads[0], at, shown[0])
 
 
 @internal
@@ -143,42 +138,44 @@ def _canonical(dtype: uint256, encoded: int256) -> uint256:
 
 
 @internal
-@view
-def _source(
-    claim: openings.Claim, node: nodes.Node, shown: DynArray[openings.Opened, 3]
-) -> (uint256, uint256):
+@pure
+def _source(element: uint256, node: nodes.Node) -> uint256:
     """
-    @notice const, full, iota and uniform.
+    @notice full and iota, which read nothing.
     """
     if node.op == ops.OP_FULL:
-        return 0, self._canonical(node.made.dtype, node.attrs[len(node.attrs) - 1])
-    if node.op == ops.OP_IOTA:
-        index: DynArray[uint256, RANK] = maps.unravel(claim.element, node.made.shape)
-        return 0, index[maps.number(node, 0)]
-    if node.op == ops.OP_UNIFORM:
-        seed: uint256 = openings.number(claim, node.inputs[0], node.reads[0], 0, shown[0])
-        stream: uint256 = maps.number(node, len(node.attrs) - 1)
-        value: uint256 = staticcall Arithmetic(ARITHMETIC).uniform(seed, stream, claim.element)
-        return 1, value
-    assert node.op == ops.OP_CONST, "op"
-    # the literal stands in the node by the digest of its tensor
+        return self._canonical(node.made.dtype, node.attrs[len(node.attrs) - 1])
+    assert node.op == ops.OP_IOTA, "op"
+    index: DynArray[uint256, RANK] = maps.unravel(element, node.made.shape)
+    return index[maps.number(node, 0)]
+
+
+@internal
+@pure
+def _literal(element: uint256, node: nodes.Node, opened: openings.Opened) -> uint256:
+    """
+    @notice const: an element of the literal, which stands in the node by the digest of its tensor.
+    """
     leaf: uint256 = 0
     place: uint256 = 0
-    leaf, place = merkle.leaf_place(node.made.shape, claim.element)
+    leaf, place = merkle.leaf_place(node.made.shape, element)
     tensor: bytes32 = empty(bytes32)
     levels: uint256 = 0
-    tensor, levels = openings.tensor_of(node.made, leaf, shown[0])
+    digest: bytes32 = merkle.leaf_digest(opened.data)
+    tensor, levels = openings.tensor_of(
+        node.made, leaf, len(opened.data), digest, opened.path
+    )
     assert tensor == convert(node.attrs[0], bytes32), "const"
-    assert len(shown[0].path) == levels, "path"
-    bits: uint256 = openings.element(shown[0].data, node.made.dtype, place)
-    return 1, self._canonical(node.made.dtype, convert(bits, int256))
+    assert len(opened.path) == levels, "path"
+    bits: uint256 = openings.element(opened.data, node.made.dtype, place)
+    return self._canonical(node.made.dtype, convert(bits, int256))
 
 
 @internal
 @view
-def _take(
+def _taken(
     claim: openings.Claim, node: nodes.Node, shown: DynArray[openings.Opened, 3]
-) -> (uint256, uint256):
+) -> uint256:
     """
     @notice take: the index first, then the element of that row unless there is no such row.
     """
@@ -189,36 +186,36 @@ def _take(
     at: uint256 = claim.element // width
     row: uint256 = openings.number(claim, node.inputs[1], node.reads[1], at, shown[0])
     if row >= shape[0]:
-        return 1, 0
+        assert len(shown) == 1, "openings"
+        return 0
+    assert len(shown) == 2, "openings"
     source: uint256 = row * width + claim.element % width
-    return 2, openings.number(claim, node.inputs[0], node.reads[0], source, shown[1])
+    return openings.number(claim, node.inputs[0], node.reads[0], source, shown[1])
 
 
 @internal
-@view
-def _concat(
-    claim: openings.Claim, node: nodes.Node, shown: DynArray[openings.Opened, 3]
-) -> (uint256, uint256):
+@pure
+def _operand(
+    element: uint256, node: nodes.Node, opened: openings.Opened
+) -> (uint256, nodes.Type, uint256):
     """
-    @notice concat: the entry of the operand that holds the element, under the node's own root over
-            its operands, then that operand's element.
+    @notice The operand of a concat that holds an element, its type, and which of its elements that
+            is; by the operand's entry under the node's own root over its operands.
     """
     entry: DynArray[int256, 128] = []
     begun: uint256 = 0
     # [number among the operands, node, start along the axis, type]
-    entry, begun = nodes.flat(shown[0].data)
+    entry, begun = nodes.flat(opened.data)
     kind: nodes.Type = empty(nodes.Type)
     behind: uint256 = 0
     kind, behind = nodes.type_at(entry, 4)
     number: uint256 = convert(entry[1], uint256)
     levels: uint256 = merkle.depth(node.inputs[0])
-    assert number < node.inputs[0] and len(shown[0].path) == levels, "path"
-    leaf: bytes32 = merkle.operand_leaf(shown[0].data)
-    assert merkle.climb(leaf, number, shown[0].path, 0, levels) == node.root, "operands"
-    index: DynArray[uint256, RANK] = maps.unravel(claim.element, node.made.shape)
+    assert number < node.inputs[0] and len(opened.path) == levels, "path"
+    leaf: bytes32 = merkle.operand_leaf(opened.data)
+    assert merkle.climb(leaf, number, opened.path, 0, levels) == node.root, "operands"
+    index: DynArray[uint256, RANK] = maps.unravel(element, node.made.shape)
     axis: uint256 = maps.number(node, 0)
-    # below the start this underflows, behind the end `ravel` refuses: it is another operand's
+    # before the start this underflows, behind the end `ravel` refuses: it is another operand's
     index[axis] -= convert(entry[3], uint256)
-    source: uint256 = maps.ravel(index, kind.shape)
-    at: uint256 = convert(entry[2], uint256)
-    return 2, openings.number(claim, at, kind, source, shown[1])
+    return convert(entry[2], uint256), kind, maps.ravel(index, kind.shape)

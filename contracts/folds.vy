@@ -283,10 +283,10 @@ def _dot(
     row_a: uint256 = claim.element // columns
     row_b: uint256 = row_a // a.shape[rank - 2] * columns + claim.element % columns
     in_row: uint256 = merkle.per_row(a.shape)
-    openings.check(claim, node.inputs[0], a, row_a * in_row + run, shown[0])
+    openings.hold(claim, node.inputs[0], a, row_a * in_row + run, shown[0])
     if node.inputs[0] == node.inputs[1] and row_a == row_b:
         return 1, self._products(shown[0].data, shown[0].data)
-    openings.check(claim, node.inputs[1], b, row_b * in_row + run, shown[1])
+    openings.hold(claim, node.inputs[1], b, row_b * in_row + run, shown[1])
     return 2, self._products(shown[0].data, shown[1].data)
 
 
@@ -331,10 +331,10 @@ def _scatter_add(
             return 1, 0
         at: uint256 = run * width + claim.element % width
         return 2, openings.number(claim, node.inputs[1], v, at, shown[1])
-    openings.check(claim, node.inputs[0], index, run, shown[0])
+    openings.hold(claim, node.inputs[0], index, run, shown[0])
     if node.inputs[0] == node.inputs[1]:
         return 1, self._selected(shown[0].data, shown[0].data, row)
-    openings.check(claim, node.inputs[1], v, run, shown[1])
+    openings.hold(claim, node.inputs[1], v, run, shown[1])
     return 2, self._selected(shown[0].data, shown[1].data, row)
 
 
@@ -369,7 +369,7 @@ def _reduce(
     @notice sum, cumsum, amax and exponent over a run.
     """
     place: Place = self._place(node, claim.element, run)
-    openings.check(claim, node.inputs[0], node.reads[0], place.leaf, shown[0])
+    openings.hold(claim, node.inputs[0], node.reads[0], place.leaf, shown[0])
     if node.reads[0].dtype == 2:
         if place.count == 1:
             return 1, openings.element(shown[0].data, 2, place.first)
@@ -465,14 +465,14 @@ def _before(
         return 0, NO_SUBJECT
     whole: bool = axis == len(shape) - 1
     place: Place = self._place(node, claim.element, run)
-    openings.check(claim, node.inputs[0], node.reads[0], place.leaf, shown[0])
+    openings.hold(claim, node.inputs[0], node.reads[0], place.leaf, shown[0])
     holder: uint256 = subject // LEAF_ELEMENTS if whole else subject
     used: uint256 = 0
     if holder != run:
         used = 1
     there: Place = self._place(node, claim.element, holder)
     if used == 1:
-        openings.check(claim, node.inputs[0], node.reads[0], there.leaf, shown[1])
+        openings.hold(claim, node.inputs[0], node.reads[0], there.leaf, shown[1])
     spot: uint256 = subject % LEAF_ELEMENTS if whole else there.first
     rival: uint256 = self._key(openings.element(shown[used].data, 1, spot))
     if place.count == 1:

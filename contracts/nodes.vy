@@ -95,6 +95,18 @@ def flat(data: Bytes[NODE_BYTES]) -> (DynArray[int256, FLAT], uint256):
 
 @internal
 @pure
+def elements(kind: Type) -> uint256:
+    """
+    @notice The number of elements of a type.
+    """
+    count: uint256 = 1
+    for size: uint256 in kind.shape:
+        count *= size
+    return count
+
+
+@internal
+@pure
 def _length(entry: int256) -> uint256:
     """
     @notice The length of the array that an entry of `flat` begins.

@@ -40,34 +40,48 @@ def item_bytes(dtype: uint256) -> uint256:
 
 @internal
 @pure
-def tensor_of(kind: nodes.Type, leaf: uint256, opened: Opened) -> (bytes32, uint256):
+def tensor_of(
+    kind: nodes.Type,
+    leaf: uint256,
+    size: uint256,
+    digest: bytes32,
+    path: DynArray[bytes32, PATH],
+) -> (bytes32, uint256):
     """
-    @notice The digest of the tensor of this type whose leaf number `leaf` is opened, and how many
-            siblings that took.
+    @notice The digest of the tensor of this type whose leaf number `leaf` has `size` bytes and this
+            digest, and how many siblings that took.
     """
     count: uint256 = 0
     held: uint256 = 0
     count, held = merkle.leaf_shape(kind.shape, leaf)
     assert leaf < count, "leaf"
-    assert len(opened.data) == held * self.item_bytes(kind.dtype), "length"
+    assert size == held * self.item_bytes(kind.dtype), "length"
     levels: uint256 = merkle.depth(count)
-    root: bytes32 = merkle.climb(merkle.leaf_digest(opened.data), leaf, opened.path, 0, levels)
+    root: bytes32 = merkle.climb(digest, leaf, path, 0, levels)
     return merkle.seal_tensor(kind.dtype, kind.shape, root), levels
 
 
 @internal
 @pure
-def check(claim: Claim, at: uint256, kind: nodes.Type, leaf: uint256, opened: Opened):
+def check(
+    claim: Claim,
+    at: uint256,
+    kind: nodes.Type,
+    leaf: uint256,
+    size: uint256,
+    digest: bytes32,
+    path: DynArray[bytes32, PATH],
+):
     """
     @notice Refuse what is not leaf number `leaf` of the value of node `at`, of this type.
     """
     tensor: bytes32 = empty(bytes32)
     levels: uint256 = 0
-    tensor, levels = self.tensor_of(kind, leaf, opened)
+    tensor, levels = self.tensor_of(kind, leaf, size, digest, path)
     above: uint256 = merkle.depth(claim.values)
     assert at < claim.values, "operand"
-    assert len(opened.path) == levels + above, "path"
-    root: bytes32 = merkle.climb(tensor, at, opened.path, levels, above)
+    assert len(path) == levels + above, "path"
+    root: bytes32 = merkle.climb(tensor, at, path, levels, above)
     assert merkle.seal_trace(claim.values, root) == claim.trace, "trace"
 
 
@@ -86,6 +100,16 @@ def element(data: Bytes[LEAF_BYTES], dtype: uint256, place: uint256) -> uint256:
 
 @internal
 @pure
+def hold(claim: Claim, at: uint256, kind: nodes.Type, leaf: uint256, opened: Opened):
+    """
+    @notice Refuse an opening that is not leaf number `leaf` of the value of node `at`.
+    """
+    digest: bytes32 = merkle.leaf_digest(opened.data)
+    self.check(claim, at, kind, leaf, len(opened.data), digest, opened.path)
+
+
+@internal
+@pure
 def number(claim: Claim, at: uint256, kind: nodes.Type, index: uint256, opened: Opened) -> uint256:
     """
     @notice Element `index` of the value of node `at`, as its bits.
@@ -93,5 +117,6 @@ def number(claim: Claim, at: uint256, kind: nodes.Type, index: uint256, opened: 
     leaf: uint256 = 0
     place: uint256 = 0
     leaf, place = merkle.leaf_place(kind.shape, index)
-    self.check(claim, at, kind, leaf, opened)
+    digest: bytes32 = merkle.leaf_digest(opened.data)
+    self.check(claim, at, kind, leaf, len(opened.data), digest, opened.path)
     return self.element(opened.data, kind.dtype, place)

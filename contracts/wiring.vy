@@ -83,7 +83,9 @@ def state(
     leaf, place = merkle.leaf_place(read.made.shape, claim.element)
     tensor: bytes32 = empty(bytes32)
     levels: uint256 = 0
-    tensor, levels = openings.tensor_of(read.made, leaf, shown)
+    tensor, levels = openings.tensor_of(
+        read.made, leaf, len(shown.data), merkle.leaf_digest(shown.data), shown.path
+    )
     above: uint256 = merkle.depth(count)
     assert index < count and len(shown.path) == levels + above, "path"
     entry: bytes32 = merkle.state_leaf(tensor, self._name(node, read.name_at))
@@ -130,7 +132,9 @@ def given(
     leaf, place = merkle.leaf_place(read.made.shape, claim.element)
     found: bytes32 = empty(bytes32)
     levels: uint256 = 0
-    found, levels = openings.tensor_of(read.made, leaf, shown)
+    found, levels = openings.tensor_of(
+        read.made, leaf, len(shown.data), merkle.leaf_digest(shown.data), shown.path
+    )
     assert found == tensor and len(shown.path) == levels, "tensor"
     return openings.element(shown.data, read.made.dtype, place)
 
@@ -142,7 +146,7 @@ def chance(claim: openings.Claim, node: Bytes[NODE_BYTES], order: Order) -> uint
     @notice The seed of the shard at the element's place among the unit's.
     """
     read: nodes.Node = self._input(claim, node, CHANCE)
-    assert read.made.dtype == 2 and self._elements(read.made) == len(order.own) // 2, "seeds"
+    assert read.made.dtype == 2 and nodes.elements(read.made) == len(order.own) // 2, "seeds"
     shard: uint256 = self._shard(order, claim.element)
     names: String[200] = concat("shard\x1f", uint2str(order.step), "\x1f", uint2str(shard))
     return self._fork(order.seed, names)
@@ -168,8 +172,8 @@ def data(
     read: nodes.Node = self._input(claim, node, DATA)
     width: uint256 = [2, 4, 4, 8][samples.field_kind - 1]
     places: uint256 = len(order.own) // 2 * order.batch
-    each: uint256 = self._elements(read.made) // places
-    assert each * places == self._elements(read.made), "batch"
+    each: uint256 = nodes.elements(read.made) // places
+    assert each * places == nodes.elements(read.made), "batch"
     place: uint256 = claim.element // each
     index: uint256 = self._sample(order, samples.count, place)
     levels: uint256 = merkle.depth(samples.count)
@@ -208,18 +212,6 @@ def _name(node: Bytes[NODE_BYTES], at: uint256) -> Bytes[NAME_BYTES]:
     elif head == 218:
         skip = 3
     return slice(node, at + skip, len(node) - at - skip)
-
-
-@internal
-@pure
-def _elements(kind: nodes.Type) -> uint256:
-    """
-    @notice The number of elements of a type.
-    """
-    count: uint256 = 1
-    for size: uint256 in kind.shape:
-        count *= size
-    return count
 
 
 @internal
