@@ -70,7 +70,7 @@ from skerry.transport import Link, LinkLost
 
 FRAME_BYTES_MAX = UPDATE_BYTES_MAX + (1 << 20)
 _HELLO_SECONDS = 20.0
-_EXIT_SECONDS = 3.0
+_EXIT_SECONDS = 10.0
 _FAREWELL_SECONDS = 2.0
 
 Payload: TypeAlias = FromWorker | None

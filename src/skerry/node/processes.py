@@ -137,6 +137,10 @@ def last_words(code: int, log: Path, start: int) -> str:
     with contextlib.suppress(OSError), log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(start, size - _TAIL_BYTES))
-        if words := file.read().decode(errors="replace").strip():
+        cut = size - _TAIL_BYTES > start
+        words = file.read().decode(errors="replace").strip()
+        if cut:  # begin with a whole line
+            words = words.partition("\n")[2]
+        if words:
             return f"the worker {how}; its last words:\n{words}"
     return f"the worker {how}"

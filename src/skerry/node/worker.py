@@ -14,6 +14,7 @@ import asyncio
 import importlib
 import os
 import sys
+import traceback
 import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -208,6 +209,11 @@ async def _main(arguments: argparse.Namespace) -> None:
         # The coordinator is gone and a task may still be running on its thread. The blob store
         # never holds half a blob, so there is nothing to tidy up.
         os._exit(0)
+    except SkerryError:
+        raise
+    except Exception:  # a bug of ours: say so before the link closes, then die at once
+        traceback.print_exc()
+        os._exit(1)
     finally:
         await transport.close()
 
