@@ -50,6 +50,14 @@ class Contract:
         found = decode(gives, bytes(data))
         return found[0] if len(found) == 1 else found
 
+    def words(self, name: str, first: bytes, *rest: int) -> int:
+        """Return the word that a function gives of words, of which the first is bytes."""
+        selector = self.functions[name][0]
+        numbers = b"".join(x.to_bytes(32, "big", signed=x < 0) for x in rest)
+        calldata = selector + first.ljust(32, b"\0") + numbers
+        data = self.evm.message_call(SENDER, self.address, calldata=calldata, gas=GAS)
+        return int.from_bytes(bytes(data), "big")
+
 
 def deploy(evm: pyrevm.EVM, artifact: dict[str, Any], *arguments: str) -> Contract:
     """Return a contract of this artifact, made with addresses as its arguments."""

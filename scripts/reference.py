@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 
 import skerry
+from scripts.job_page import job_page
 from scripts.messages_page import messages_page
 from scripts.ops_page import ops_page
 from scripts.tree import ROOT
@@ -61,6 +62,7 @@ def errors_page() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
+    "job.md": lambda: job_page(GENERATED),
     "messages.md": messages_page,
     "ops.md": lambda: ops_page(GENERATED),
 }

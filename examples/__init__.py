@@ -1,0 +1,1 @@
+"""Examples: one file, one idea, each run by a command in the README."""

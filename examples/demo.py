@@ -1,0 +1,252 @@
+"""The main job, from real text to a model whose every step can be recomputed.
+
+Prepares the King James text, trains a small Llama over four worker processes in exact arithmetic,
+kills one of them on the way, kills the whole run and resumes it, writes some text, compares with a
+character trigram, verifies a receipt drawn at random, and walks a planted lie of another process
+to its step, op and element. Every number it prints was measured just now.
+
+Usage: make demo        (or: python examples/demo.py [--out FOLDER])
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.rule import Rule
+
+import skerry
+from skerry.base.units import format_seconds
+from skerry.cli import console
+from skerry.cli.planning import plan_rows, preparation_bars
+from skerry.cli.running import describe, evaluation_words, result_rows
+from skerry.cli.verifying import describe_move, receipt_rows, walk_rows
+from skerry.dataset import trigram_score
+from skerry.node.checking import open_past, walk_to_lie
+from skerry.node.dispute import read_receipt
+from skerry.node.events import RoundFinished, RunEvent, WorkerDown, WorkerUp
+from skerry.node.jobs import JobResult, Watchers, live_job
+from skerry.node.submission import JobFile, open_data
+from skerry.verify import Finding
+
+JOB = Path(__file__).resolve().parent.parent / "jobs" / "kjv.toml"
+KILL_WORKER_AFTER_ROUND = 1
+KILL_RUN_AFTER_ROUND = 3
+PROMPT = "In the beginning"
+
+
+class Stage:
+    """Prints the title of an act, and how long it took when it ends."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+
+    def __enter__(self) -> None:
+        console.out.print()
+        console.out.print(Rule(self.title, align="left", style="bold"))
+        self.start = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        taken = format_seconds(time.perf_counter() - self.start)
+        console.out.print(f"[dim]{self.title}: {taken}[/]")
+
+
+class Saboteur:
+    """Shows a run's events, and kills one worker after a round."""
+
+    def __init__(self, after_round: int) -> None:
+        self.after_round = after_round
+        self.pids: dict[str, int] = {}
+        self.victim = ""
+
+    def __call__(self, event: RunEvent) -> None:
+        """Show an event; kill the youngest worker when its time has come."""
+        words = describe(event)
+        if words:
+            console.out.print(words, markup=False)
+        match event:
+            case WorkerUp():
+                self.pids[event.worker] = event.pid
+            case WorkerDown():
+                self.pids.pop(event.worker, None)
+            case RoundFinished(round=at) if at == self.after_round and not self.victim:
+                self.victim = list(self.pids)[-1]
+                console.out.print(f"[bold red]kill -9[/] worker {self.victim}, on purpose")
+                os.kill(self.pids[self.victim], signal.SIGKILL)
+            case _:
+                pass
+
+
+def train_and_be_killed(out: Path) -> None:
+    """Train in a process of its own, and kill -9 that process after a few rounds."""
+    command = [sys.executable, __file__, "--out", str(out), "--until-killed"]
+    child = subprocess.Popen(command)
+    code = child.wait()
+    if code != -signal.SIGKILL:
+        raise SystemExit(code)
+
+
+def until_killed(file: JobFile) -> None:
+    """Train with a worker killed after one round and this very process after some more."""
+    sabotage = Saboteur(KILL_WORKER_AFTER_ROUND)
+
+    def watch(event: RunEvent) -> None:
+        sabotage(event)
+        if isinstance(event, RoundFinished) and event.round == KILL_RUN_AFTER_ROUND:
+            console.out.print("[bold red]kill -9[/] the whole run, on purpose")
+            console.out.file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with preparation_bars(shown=True) as told:
+        live_job(
+            file,
+            Watchers(
+                progress=told,
+                prepared=lambda report: console.show_rows(report.rows()),
+                traced=lambda traced, plan: console.show_rows(plan_rows(traced, plan)),
+                event=watch,
+            ),
+        )
+
+
+def resume(file: JobFile) -> JobResult:
+    """Go on with the killed run to its end."""
+    return live_job(file, Watchers(event=Saboteur(-1)))
+
+
+def compare(file: JobFile, result: JobResult) -> float:
+    """Print held-out bits per character beside the untrained model's and a trigram's."""
+    with open_data(file) as data:
+        trigram = trigram_score(data.train.documents(), data.heldout.documents())
+    last = result.evaluations[-1]
+    assert last.bits_per_character is not None, "a language model is scored by its characters"
+    first = untrained(file)
+    console.show_rows(
+        [
+            (
+                "untrained",
+                f"{first:.3f} bits per character",
+                "the same model before its first step",
+            ),
+            ("trigram", f"{trigram.bits_per_character:.3f}", "absolute discount, the same split"),
+            ("trained", f"{last.bits_per_character:.3f}", evaluation_words(last)),
+        ]
+    )
+    return trigram.bits_per_character - last.bits_per_character
+
+
+def untrained(file: JobFile) -> float:
+    """Return the bits per character of the initial state, as the run evaluated it."""
+    from skerry.node.jobs import evaluation_of
+    from skerry.storage import read_lines
+
+    lines = read_lines(file.run_folder / "log.jsonl")
+    line = next(it for it in lines if it.get("type") == "evaluation" and it["round"] == 0)
+    with open_data(file) as data:
+        found = evaluation_of(0, line["sums"], data.manifest).bits_per_character
+    assert found is not None, "a language model is scored by its characters"
+    return found
+
+
+def check_one(receipts: list[Path]) -> Path:
+    """Verify a receipt drawn at random and return it."""
+    drawn = receipts[secrets.randbelow(len(receipts))]
+    verdict = skerry.verify_receipt(drawn)
+    console.show_rows(
+        [
+            ("receipt", drawn.name, f"drawn from {len(receipts)}"),
+            *receipt_rows(read_receipt(drawn)),
+            ("verdict", "equal" if verdict.equal else "DIFFERS", str(verdict)),
+        ]
+    )
+    assert verdict.equal, "an honest receipt was not equal to its replay"
+    return drawn
+
+
+def walk(receipt: Path) -> bool:
+    """Let another process answer for the receipt with a planted lie, and walk to it."""
+    step, node, element = plant(receipt)
+    lie = f"{step}:{node}:{element}"
+    console.show_rows([("planted", lie, "step, node and element, one bit, in another process")])
+    command = [sys.executable, "-m", "skerry", "reveal", str(receipt), "--lie", lie, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as liar:
+        assert liar.stdout is not None
+        liar.stdout.readline()
+        found = walk_to_lie(receipt, "", show_move())
+    console.show_rows(walk_rows(receipt, found))
+    outcome = found.outcome
+    return isinstance(outcome, Finding) and (outcome.step, outcome.node, outcome.element) == (
+        step,
+        node,
+        element,
+    )
+
+
+def show_move() -> Callable[[object], None]:
+    """Return what prints each move with its number."""
+    seen = 0
+
+    def show(move: object) -> None:
+        nonlocal seen
+        seen += 1
+        console.out.print(f"move {seen:>3}  {describe_move(move)}", markup=False)  # type: ignore[arg-type]
+
+    return show
+
+
+def plant(receipt: Path) -> tuple[int, int, int]:
+    """Return a step, node and element of a float value in the middle of the unit's Program."""
+    past, claimed = open_past(receipt.resolve().parent.parent), read_receipt(receipt)
+    program = past.lanes.programs[past.name_of(claimed.unit)]
+    updated = next(it.node for it in program.outputs if it.role == "state" and it.name == "params")
+    step = secrets.randbelow(claimed.unit.steps)
+    element = secrets.randbelow(program.nodes[updated].type.elements)
+    return step, updated, element
+
+
+def main() -> None:
+    """Play the acts in order."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--out", type=Path, default=Path("runs/kjv"), help="the run's folder")
+    parser.add_argument("--until-killed", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    file = skerry.load_job(JOB, [f"output_dir={str(given.out)!r}"])
+    if given.until_killed:
+        until_killed(file)
+        return
+    began = time.perf_counter()
+    with Stage("train, kill a worker, kill the run"):
+        train_and_be_killed(given.out)
+    with Stage("resume"):
+        result = resume(file)
+        console.show_rows(result_rows(file, result))
+    with Stage("compare"):
+        margin = compare(file, result)
+    with Stage("write"):
+        pieces = skerry.sample_text(file.run_folder, PROMPT, tokens_max=80, seed=1)
+        console.out.print(PROMPT + "".join(pieces), markup=False)
+    with Stage("verify"):
+        receipts = sorted((file.run_folder / "receipts").glob("*-step.receipt"))
+        drawn = check_one(receipts)
+    with Stage("find a lie"):
+        found = walk(drawn)
+    console.show_rows(
+        [
+            ("beats the trigram", f"by {margin:.3f} bits per character", ""),
+            ("lie found", "at its step, op and element" if found else "NO", ""),
+            ("all acts", format_seconds(time.perf_counter() - began), ""),
+        ]
+    )
+    if not found or margin < 0:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
