@@ -8,6 +8,7 @@ Start   reading at `model`, then `lowering`.
 """
 
 from skerry.trace.errors import Place, UnsupportedOp, UntraceableModel
+from skerry.trace.init import trace_init
 from skerry.trace.lower import LOWERINGS
 from skerry.trace.model import Traced, trace_model
 from skerry.trace.tasks import TASKS
@@ -19,5 +20,6 @@ __all__ = [
     "Traced",
     "UnsupportedOp",
     "UntraceableModel",
+    "trace_init",
     "trace_model",
 ]

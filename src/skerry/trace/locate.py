@@ -63,8 +63,8 @@ def _place(frames: Iterable[tuple[FrameType, int]], names: Mapping[int, str]) ->
     return Place(module_name, module_class, file, line, linecache.getline(file, line).strip())
 
 
-def _names(model: nn.Module) -> dict[int, str]:
-    return {id(module): name for name, module in model.named_modules()}
+def _names(model: nn.Module | None) -> dict[int, str]:
+    return {} if model is None else {id(module): name for name, module in model.named_modules()}
 
 
 class _Asking(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -130,7 +130,7 @@ def place_of(
 
 
 @contextmanager
-def explained(model: nn.Module) -> Iterator[None]:
+def explained(model: nn.Module | None) -> Iterator[None]:
     """Turn what goes wrong while recording the model into an UntraceableModel with its place."""
     try:
         yield

@@ -9,6 +9,7 @@ Why     exp, log, tanh, erf, sin and cos are ops with one fixed meaning; all the
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
@@ -19,6 +20,14 @@ from skerry.trace.lowering import Lower, Lowering, Number, Operand, Result, Tabl
 _POWERS_MAX: Final = 8
 #: From here on every f32 is an integer.
 _ALL_WHOLE: Final = float(1 << 23)
+_ERFINV_MIDDLE: Final = (
+    2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+    -0.00125372503, -0.00417768164, 0.246640727, 1.50140941,
+)  # fmt: skip
+_ERFINV_TAIL: Final = (
+    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+    -0.0076224613, 0.00943887047, 1.00167406, 2.83297682,
+)  # fmt: skip
 
 # -- arithmetic
 
@@ -167,6 +176,24 @@ def _log1p(desk: Lowering, x: Value) -> Result:
     return desk.select(desk.each("eq", u, 1.0), x, desk.select(small, near, log))
 
 
+def _horner(desk: Lowering, x: Value, coefficients: Sequence[float]) -> Value:
+    """Return the polynomial with these coefficients, highest power first."""
+    total: Value = desk.full(coefficients[0], x.shape, F32)
+    for coefficient in coefficients[1:]:
+        total = desk.add(desk.mul(total, x), coefficient)
+    return total
+
+
+def _erfinv(desk: Lowering, x: Value) -> Result:
+    """Giles 2010, "Approximating the erfinv function", in its form for f32."""
+    w = desk.unary("neg", desk.unary("log", desk.mul(desk.sub(1.0, x), desk.add(x, 1.0))))
+    middle = _horner(desk, desk.sub(w, 2.5), _ERFINV_MIDDLE)
+    tail = _horner(desk, desk.sub(desk.unary("sqrt", w), 3.0), _ERFINV_TAIL)
+    inside = desk.mul(desk.select(desk.each("lt", w, 5.0), middle, tail), x)
+    edge = desk.each("eq", desk.unary("abs", x), 1.0)
+    return desk.select(edge, desk.mul(x, math.inf), inside)
+
+
 def _log_base(base: float) -> Lower:
     def lower(desk: Lowering, x: Value) -> Result:
         return desk.div(desk.unary("log", desk.cast(x, F32)), math.log(base))
@@ -303,6 +330,7 @@ _UNARY: Final[dict[str, Lower]] = {
     "exp2": _exp2,
     "expm1": _expm1,
     "log1p": _log1p,
+    "erfinv": _erfinv,
     "log2": _log_base(2.0),
     "log10": _log_base(10.0),
     "sign": _sign,

@@ -32,6 +32,7 @@ from skerry.program import (
 )
 from skerry.trace.capture import capture
 from skerry.trace.errors import Place, UnsupportedOp, UntraceableModel
+from skerry.trace.init import trace_init
 from skerry.trace.locate import explained, place_of
 from skerry.trace.lower import lower
 from skerry.trace.lowering import DTYPES
@@ -55,6 +56,7 @@ class Traced:
         predict: state params, data -> value "logits"; None when the loss is the caller's own.
         layout: where each trainable parameter lies in the flat vector.
         initial_params: f32[P], the values that the model holds.
+        init: chance seed -> state params; None where the values above are the start.
         frozen: the values of the given ports.
     """
 
@@ -63,6 +65,7 @@ class Traced:
     predict: Program | None
     layout: Layout
     initial_params: Tensor
+    init: Program | None = None
     frozen: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -73,6 +76,7 @@ def trace_model(
     *,
     profile: Profile = WIDE,
     predict_rows: int | None = None,
+    build: Callable[[], nn.Module] | None = None,
 ) -> Traced:
     """Return the Programs of a model.
 
@@ -83,6 +87,7 @@ def trace_model(
         batch: the type, or an example, of each field of one shard.
         profile: the widths of exact products and sums.
         predict_rows: the rows that `predict` reads; those of `batch` when None.
+        build: makes the model anew; when given, its initial weights are traced too.
 
     Raises:
         UnsupportedOp: an operation has no meaning in a Program; names module and source line.
@@ -113,6 +118,7 @@ def trace_model(
         predict=predict,
         layout=tracing.layout,
         initial_params=torch.cat(flat).clone(),
+        init=None if build is None else trace_init(build, tracing.layout, profile=profile),
         frozen=tracing.frozen,
     )
 
