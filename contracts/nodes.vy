@@ -69,7 +69,7 @@ def flat(data: Bytes[NODE_BYTES]) -> (DynArray[int256, FLAT], uint256):
             value = convert(after >> (256 - 8 * size), int256)
         elif head >= 208 and head < 212:
             size = ONE << (head - 208)
-            value = convert(after, int256) >> (256 - 8 * size)
+            value = convert(convert(after, bytes32), int256) >> (256 - 8 * size)
         else:
             begin: uint256 = at + 1
             if head >= 160 and head < 192:
