@@ -102,7 +102,9 @@ class Lanes:
         if name not in self._ready:
             if name not in self.programs:
                 raise ProgramLacking(name)
+            self.watch.turn("compute")
             self._ready[name] = self.compile(self.programs[name])
+            self.price(dict(self.config.programs)[name])  # counted once, here and not in a receipt
         return self._ready[name]
 
     def price(self, program: bytes) -> Cost:
