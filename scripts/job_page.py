@@ -26,9 +26,9 @@ def job_page(head: str) -> str:
         head,
         "# The job file",
         "",
-        "TOML. Every key but `name`, `[model]` and `[data]` has a default; `--set key=value` changes",
-        "one from the command line, for example `--set train.learning_rate=3e-4`. The keys of",
-        "`[data]` are on [their own page](dataset.md).",
+        "TOML. Every key but `name`, `[model]` and `[data]` has a default; `--set key=value`",
+        "changes one from the command line, for example `--set train.learning_rate=3e-4`. The keys",
+        "of `[data]` are on [their own page](dataset.md).",
     ]
     for name, section in SECTIONS:
         lines += ["", f"## [{name}]" if name else "## Top level", ""]
