@@ -299,9 +299,23 @@ def written_under_mask(w: Tensor) -> Tensor:
     return made
 
 
+def assigned_where(w: Tensor) -> Tensor:
+    made = w * 1
+    made[w > 0.5] = 0.25
+    made[torch.tensor([True, False, False, True])] = 2.0
+    return made * w
+
+
 @pytest.mark.parametrize(
     "function",
-    [assigned_column, assigned_steps, seen_by_another_view, filled_in_turn, written_under_mask],
+    [
+        assigned_where,
+        assigned_column,
+        assigned_steps,
+        seen_by_another_view,
+        filled_in_turn,
+        written_under_mask,
+    ],
     ids=lambda function: str(function.__name__),
 )
 def test_a_write_in_place_agrees_with_pytorch(function: Function) -> None:

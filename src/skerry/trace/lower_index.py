@@ -100,10 +100,26 @@ def _index(desk: Lowering, x: Value, indices: Sequence[Value | None]) -> Result:
     return desk.permute(desk.builder.take(rows, linear), _order(axes, len(shape), len(rest)))
 
 
+def _is_mask(indices: Sequence[Value | None], x: Value) -> bool:
+    mask = indices[0]
+    return (
+        len(indices) == 1
+        and mask is not None
+        and mask.dtype == BOOL
+        and mask.shape == x.shape[: len(mask.shape)]
+    )
+
+
 def _index_put(
     desk: Lowering, x: Value, indices: Sequence[Value | None], values: Value,
     accumulate: bool = False, unsafe: bool = False,
 ) -> Result:  # fmt: skip
+    if not accumulate and _is_mask(indices, x) and values.type.elements == 1:
+        # x[mask] = number: every place gets the same, so no two writes differ.
+        mask = indices[0]
+        assert mask is not None, "a mask is a value"
+        wide = desk.reshape(mask, mask.shape + (1,) * (len(x.shape) - len(mask.shape)))
+        return desk.select(wide, desk.reshape(values, ()), x, x.dtype)
     if not accumulate:
         raise desk.refuse(_OVERWRITES, "use accumulate=True, torch.where or masked_fill")
     shape, axes, linear = _joined(desk, x, indices)
