@@ -25,7 +25,10 @@ COMPILER = "0.4.3"
 EVM = "cancun"
 
 # What gets deployed; every other file in contracts/ is a module of these.
-DEPLOYED = ("token", "vault", "market", "arithmetic", "adjudicator", "folds", "wiring")
+DEPLOYED = (
+    "token", "vault", "market", "arithmetic", "adjudicator", "folds", "wiring",
+    "walk_steps", "walk_values", "verdicts", "court",
+)  # fmt: skip
 
 Artifact: TypeAlias = dict[str, Any]
 
@@ -107,7 +110,9 @@ def _kept(name: str, *, venom: bool) -> Artifact:
 
 def spelled(artifact: Artifact) -> str:
     """Return the text of an artifact's file: one line for each function, so that changes show."""
-    lines = [f"  {json.dumps(key)}: {json.dumps(artifact[key])}" for key in artifact if key != "abi"]
+    lines = [
+        f"  {json.dumps(key)}: {json.dumps(artifact[key])}" for key in artifact if key != "abi"
+    ]
     abi = ",\n".join(f"    {json.dumps(entry, sort_keys=True)}" for entry in artifact["abi"])
     return "{\n" + ",\n".join([*lines, f'  "abi": [\n{abi}\n  ]']) + "\n}\n"
 

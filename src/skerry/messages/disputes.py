@@ -21,6 +21,7 @@ from skerry.messages.receipts import SEGMENTS_MAX
 ARITY_MAX = 64
 PATH_MAX = 64
 LEAF_BYTES_MAX = 4096
+PARTS_BYTES_MAX = 2048
 
 
 class Open(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="open/1"):
@@ -80,6 +81,20 @@ class RevealLeaf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="r
     game: Digest
     turn: Count
     data: Annotated[bytes, Meta(min_length=1, max_length=LEAF_BYTES_MAX)]
+
+
+class RevealParts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reveal-parts/1"):
+    """The partial folds of parts of a reduction, where a judge walks into one.
+
+    Attributes:
+        game: digest of the doubted receipt, as signed.
+        turn: the turn that is answered.
+        data: one signed 64-bit integer a part, the highest byte first.
+    """
+
+    game: Digest
+    turn: Count
+    data: Annotated[bytes, Meta(min_length=8, max_length=PARTS_BYTES_MAX)]
 
 
 Ask: TypeAlias = Open | Pick

@@ -15,14 +15,29 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from skerry.base.errors import PeerError
-from skerry.messages.disputes import Open, Pick, RevealLeaf, RevealRoots, RevealTrace
+from skerry.messages.disputes import (
+    Open,
+    Pick,
+    RevealLeaf,
+    RevealParts,
+    RevealRoots,
+    RevealTrace,
+)
 from skerry.messages.receipts import Receipt, Unit
 from skerry.messages.rounds import RoundMessage
 
 MESSAGE_BYTES_MAX = 1 << 20
 
 Message: TypeAlias = (
-    Unit | Receipt | Open | Pick | RevealRoots | RevealTrace | RevealLeaf | RoundMessage
+    Unit
+    | Receipt
+    | Open
+    | Pick
+    | RevealRoots
+    | RevealTrace
+    | RevealLeaf
+    | RevealParts
+    | RoundMessage
 )
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 

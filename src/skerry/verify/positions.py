@@ -78,15 +78,15 @@ class Steps(Level):
 
     def check(self, terms: Terms, reveal: Reveal) -> None:
         """Expect the state roots at the inner points."""
-        _expect_count(_row(reveal), len(self.points(terms.arity)) - 2)
+        _expect_count(_row(reveal), len(self.points(terms.cuts.steps)) - 2)
 
     def choices(self, terms: Terms, reveal: Reveal) -> int:
         """Return the number of parts."""
-        return len(self.points(terms.arity)) - 1
+        return len(self.points(terms.cuts.steps)) - 1
 
     def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
         """Take the part whose start agrees and whose end does not."""
-        points = self.points(terms.arity)
+        points = self.points(terms.cuts.steps)
         roots = (self.agreed, *_row(reveal), self.claimed)
         return doubt_steps(
             terms, points[choice], points[choice + 1], roots[choice], roots[choice + 1]
@@ -103,7 +103,7 @@ class Names(Level):
 
     def check(self, terms: Terms, reveal: Reveal) -> None:
         """Expect the next row of the state's tree."""
-        _check_row(self.descent, _row(reveal), terms.arity)
+        _check_row(self.descent, _row(reveal), terms.cuts.names)
 
     def choices(self, terms: Terms, reveal: Reveal) -> int:
         """Return the length of the row."""
@@ -111,7 +111,7 @@ class Names(Level):
 
     def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
         """Go down to the first entries that differ."""
-        descent = self.descent.pick(_row(reveal), choice, terms.arity)
+        descent = self.descent.pick(_row(reveal), choice, terms.cuts.names)
         return _doubt_entry(terms, self.step, self.before, descent)
 
 
@@ -124,7 +124,7 @@ class OutputSteps(Level):
 
     def check(self, terms: Terms, reveal: Reveal) -> None:
         """Expect the next row of the tree over the output's steps."""
-        _check_row(self.descent, _row(reveal), terms.arity)
+        _check_row(self.descent, _row(reveal), terms.cuts.outputs)
 
     def choices(self, terms: Terms, reveal: Reveal) -> int:
         """Return the length of the row."""
@@ -132,7 +132,7 @@ class OutputSteps(Level):
 
     def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
         """Go down to the first step whose output differs."""
-        descent = self.descent.pick(_row(reveal), choice, terms.arity)
+        descent = self.descent.pick(_row(reveal), choice, terms.cuts.outputs)
         return _doubt_output(terms, self.name, descent)
 
 
@@ -188,7 +188,7 @@ class Trace(Level):
         if not self.entry.binds(leaf):
             raise MoveRefused(Wrong.STATE, "the value is not the one claimed after the step")
         count = len(terms.program.nodes)
-        height, _, stop = Descent.of(count, b"").row_span(terms.arity)
+        height, _, stop = Descent.of(count, b"").row_span(terms.cuts.nodes)
         _expect_count(shown.roots, stop)
         root = fold(shown.roots, height, tree_depth(count) - height)
         if (
@@ -205,9 +205,9 @@ class Trace(Level):
         """Go down to the first nodes whose values differ."""
         roots = _expect(RevealTrace, reveal).roots
         whole = Descent.of(len(terms.program.nodes), b"")
-        height, _, _ = whole.row_span(terms.arity)
+        height, _, _ = whole.row_span(terms.cuts.nodes)
         trace = seal_trace(whole.count, fold(roots, height, whole.height - height))
-        descent = whole.pick(roots, choice, terms.arity)
+        descent = whole.pick(roots, choice, terms.cuts.nodes)
         return _doubt_node(terms, self.step, self.before, trace, descent)
 
 
@@ -222,7 +222,7 @@ class Nodes(Level):
 
     def check(self, terms: Terms, reveal: Reveal) -> None:
         """Expect the next row of the trace."""
-        _check_row(self.descent, _row(reveal), terms.arity)
+        _check_row(self.descent, _row(reveal), terms.cuts.nodes)
 
     def choices(self, terms: Terms, reveal: Reveal) -> int:
         """Return the length of the row."""
@@ -230,7 +230,7 @@ class Nodes(Level):
 
     def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
         """Go down to the first nodes whose values differ."""
-        descent = self.descent.pick(_row(reveal), choice, terms.arity)
+        descent = self.descent.pick(_row(reveal), choice, terms.cuts.nodes)
         return _doubt_node(terms, self.step, self.before, self.trace, descent)
 
 
@@ -246,7 +246,7 @@ class Leaves(Level):
 
     def check(self, terms: Terms, reveal: Reveal) -> None:
         """Expect the next row of the value's tree."""
-        _check_row(self.descent, _row(reveal), terms.arity)
+        _check_row(self.descent, _row(reveal), terms.cuts.leaves)
 
     def choices(self, terms: Terms, reveal: Reveal) -> int:
         """Return the length of the row."""
@@ -254,7 +254,7 @@ class Leaves(Level):
 
     def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
         """Go down to the first leaves that differ."""
-        descent = self.descent.pick(_row(reveal), choice, terms.arity)
+        descent = self.descent.pick(_row(reveal), choice, terms.cuts.leaves)
         return _doubt_leaf(self.step, self.before, self.trace, self.node, descent)
 
 

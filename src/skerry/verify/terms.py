@@ -8,7 +8,7 @@ Pure    Frozen values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum, unique
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from skerry.messages.signing import signed_digest
 from skerry.program import Program
 
 ARITY = 8
+RUNS_MAX = 256
 
 
 @unique
@@ -37,6 +38,7 @@ class Wrong(StrEnum):
     TRACE = "trace"
     LEAF = "leaf"
     OUTPUT = "output"
+    PARTS = "parts"
 
 
 class MoveRefused(PeerError):
@@ -52,6 +54,43 @@ class MoveRefused(PeerError):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Arities:
+    """Into how many parts a reveal cuts what is in doubt, level by level; powers of two.
+
+    Attributes:
+        steps: the steps of a segment.
+        names: the entries of a state.
+        outputs: the steps of an output.
+        nodes: the values of a step.
+        leaves: the leaves of a value.
+        runs: the runs of a reduction, where a judge walks into one.
+    """
+
+    steps: int
+    names: int
+    outputs: int
+    nodes: int
+    leaves: int
+    runs: int
+
+    def __post_init__(self) -> None:
+        for name, arity in by_level(self):
+            limit = RUNS_MAX if name == "runs" else ARITY_MAX
+            if not 2 <= arity <= limit or arity & arity - 1:
+                raise ValueError(f"arity {arity} of {name} is not a power of two from 2 to {limit}")
+
+    @classmethod
+    def all(cls, arity: int) -> Arities:
+        """Return the same arity on every level."""
+        return cls(arity, arity, arity, arity, arity, arity)
+
+
+def by_level(arities: Arities) -> list[tuple[str, int]]:
+    """Return the levels with their arities."""
+    return [(it.name, getattr(arities, it.name)) for it in fields(arities)]
+
+
 @dataclass(frozen=True)
 class Terms:
     """What both parties know before the first move.
@@ -61,16 +100,22 @@ class Terms:
         program: the Program that the receipt's unit names.
         names: the names of the state after a step, as `commit.state.state_names` orders them.
         arity: into how many parts a reveal cuts what is in doubt; a power of two.
+        arities: the same for each level alone, where they differ; then `arity` says nothing.
     """
 
     receipt: Receipt
     program: Program
     names: tuple[str, ...]
     arity: int = ARITY
+    arities: Arities | None = None
 
     def __post_init__(self) -> None:
-        if self.arity not in (2, 4, 8, 16, 32, ARITY_MAX):
-            raise ValueError(f"arity {self.arity} is not a power of two from 2 to {ARITY_MAX}")
+        Arities.all(self.arity)
+
+    @cached_property
+    def cuts(self) -> Arities:
+        """The arity of every level."""
+        return self.arities or Arities.all(self.arity)
 
     @cached_property
     def bounds(self) -> tuple[int, ...]:

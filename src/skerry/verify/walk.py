@@ -269,6 +269,18 @@ def _leaves(level: Names | OutputSteps | Trace | Nodes | Leaves, run: RunRoots) 
             return run.leaf_digests(level.step, level.node)
 
 
+def _arity(level: Names | OutputSteps | Nodes | Leaves, terms: Terms) -> int:
+    match level:
+        case Names():
+            return terms.cuts.names
+        case OutputSteps():
+            return terms.cuts.outputs
+        case Nodes():
+            return terms.cuts.nodes
+        case Leaves():
+            return terms.cuts.leaves
+
+
 def _own_row(descent: Descent, leaves: Sequence[bytes], arity: int) -> list[bytes]:
     """Return one's own row where `descent` asks for the next one."""
     height, first, stop = descent.row_span(arity)
@@ -292,17 +304,17 @@ def _choose(game: Game, shown: Reveal, run: RunRoots) -> int:
     level, terms = game.position, game.terms
     match level, shown:
         case Steps(), RevealRoots():
-            ours = _roots_at(run, level.points(terms.arity)[1:-1])
+            ours = _roots_at(run, level.points(terms.cuts.steps)[1:-1])
             pairs = zip(ours, shown.roots, strict=True)
             return next((at for at, (own, it) in enumerate(pairs) if own != it), len(ours))
         case Boundary(), RevealRoots():
             return int(_roots_at(run, [level.step]) != [*shown.roots])
         case Names() | OutputSteps() | Nodes() | Leaves(), RevealRoots():
-            ours = _own_row(level.descent, _leaves(level, run), terms.arity)
+            ours = _own_row(level.descent, _leaves(level, run), _arity(level, terms))
             return _first_difference(ours, shown.roots)
         case Trace(), RevealTrace():
             whole = Descent.of(len(terms.program.nodes), b"")
-            ours = _own_row(whole, _leaves(level, run), terms.arity)
+            ours = _own_row(whole, _leaves(level, run), terms.cuts.nodes)
             return _first_difference(ours, shown.roots)
         case Leaf(), RevealLeaf():
             dtype = terms.program.nodes[level.node].type.dtype
@@ -317,16 +329,16 @@ def _answer(game: Game, run: RunRoots) -> Reveal:
     level, terms = game.position, game.terms
     match level:
         case Steps():
-            roots = _roots_at(run, level.points(terms.arity)[1:-1])
+            roots = _roots_at(run, level.points(terms.cuts.steps)[1:-1])
             return RevealRoots(terms.game, game.turn, tuple(roots))
         case Boundary():
             return RevealRoots(terms.game, game.turn, tuple(_roots_at(run, [level.step])))
         case Names() | OutputSteps() | Nodes() | Leaves():
-            roots = _own_row(level.descent, _leaves(level, run), terms.arity)
+            roots = _own_row(level.descent, _leaves(level, run), _arity(level, terms))
             return RevealRoots(terms.game, game.turn, tuple(roots))
         case Trace():
             values = _leaves(level, run)
-            roots = _own_row(Descent.of(len(values), b""), values, terms.arity)
+            roots = _own_row(Descent.of(len(values), b""), values, terms.cuts.nodes)
             path = merkle_path(merkle_levels(values), level.node)
             return RevealTrace(terms.game, game.turn, values[level.node], path, tuple(roots))
         case Leaf():

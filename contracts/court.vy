@@ -1,0 +1,484 @@
+# pragma version 0.4.3
+"""
+@title  The court: disputes about receipts, each walked down to one element
+@notice Challenger and solver move in turn, each on a clock of its own. All that the chain keeps of
+        a game is the hash of its `State`; whoever moves supplies the state again, and every event
+        carries the next one. docs/reference/court.md has the layout and the moves.
+@dev    A move is possible at second t iff t <= deadline, and `timeout` iff t > deadline. The moves
+        that every level takes are here; the others stand in walk_steps.vy and walk_values.vy, which
+        hold no storage: `move` hands them the state and keeps what they return. A row that joins to
+        what was claimed can be revealed by anyone, since there is only one such row; what nothing
+        binds yet only by the solver or its deputy.
+"""
+
+from . import merkle
+from . import nodes
+from . import places
+from . import rows
+
+ROW: constant(uint256) = 64
+PATH: constant(uint256) = 64
+LEAF_BYTES: constant(uint256) = 4096
+DOCKET_BYTES: constant(uint256) = 8192
+MOVE_BYTES: constant(uint256) = 12288
+VERDICT_BYTES: constant(uint256) = 24576
+STATE_BYTES: constant(uint256) = 192
+CORE_BYTES: constant(uint256) = 256
+BOND_DOUBLINGS: constant(uint256) = 16
+FALLEN: constant(uint256) = 2**255
+
+
+# What a game begins with; `begin` of walk_steps.vy takes it first.
+struct Terms:
+    challenger: address
+    solver: address
+    docket: bytes32
+    bond: uint256
+    clock: uint256
+
+
+struct Move:
+    who: address
+    unlock: uint256
+    credit: uint256
+
+
+interface Market:
+    def admit(docket: Bytes[DOCKET_BYTES], receipt: bytes32) -> (address, uint256): nonpayable
+    def convict(
+        docket: Bytes[DOCKET_BYTES], receipt: bytes32, segment: uint256, finder: address
+    ): nonpayable
+    def dismiss(docket: Bytes[DOCKET_BYTES], receipt: bytes32): nonpayable
+
+
+interface Vault:
+    def lock(who: address, amount: uint256): nonpayable
+    def settle(moves: DynArray[Move, 72]): nonpayable
+    def slash(who: address, amount: uint256, finder: address, other: address): nonpayable
+
+
+event Announced:
+    game: indexed(bytes32)
+    challenger: indexed(address)
+
+
+event Opened:
+    game: indexed(bytes32)
+    receipt: indexed(bytes32)
+    challenger: address
+    solver: address
+    core: places.Core
+    state: places.State
+
+
+event Shown:
+    game: indexed(bytes32)
+    state: places.State
+    data: Bytes[MOVE_BYTES]
+
+
+event Picked:
+    game: indexed(bytes32)
+    state: places.State
+
+
+event Ended:
+    game: indexed(bytes32)
+    receipt: indexed(bytes32)
+    challenger_won: bool
+    silent: bool
+
+
+VAULT: public(immutable(Vault))
+MARKET: public(immutable(Market))
+WALK_STEPS: public(immutable(address))
+WALK_VALUES: public(immutable(address))
+VERDICTS: public(immutable(address))
+BOND: public(immutable(uint256))
+GRACE: public(immutable(uint256))
+WIDTHS: public(immutable(uint256))
+
+games: public(HashMap[bytes32, bytes32])  # when it was announced, then the hash of its state
+contested: public(HashMap[bytes32, uint256])  # by receipt: open games; FALLEN once one was lost
+deputies: public(HashMap[address, HashMap[address, bool]])
+
+
+@deploy
+def __init__(
+    vault: Vault,
+    market: Market,
+    walk_steps: address,
+    walk_values: address,
+    verdicts: address,
+    bond: uint256,
+    grace: uint256,
+    widths: uint256,
+):
+    """
+    @param vault  Holds the bonds.
+    @param market Says whose a receipt is, and hears how its disputes end.
+    @param bond   Of the first game on a receipt: at least twice what the longest game costs.
+    @param grace  Seconds of each move that are not taken from the mover's budget.
+    @param widths log2 of the arity, 4 bits a level: steps, names, outputs, nodes, leaves, runs.
+    """
+    assert widths >> 24 == 0 and widths & 15 <= 8, "widths"
+    for level: uint256 in range(6):
+        assert widths >> (4 * level) & 15 > 0, "widths"
+        assert level == 0 or widths >> (4 * level) & 15 <= 6, "widths"
+    VAULT = vault
+    MARKET = market
+    WALK_STEPS = walk_steps
+    WALK_VALUES = walk_values
+    VERDICTS = verdicts
+    BOND = bond
+    GRACE = grace
+    WIDTHS = widths
+
+
+# ---- open ----------------------------------------------------------------------------------------
+
+
+@external
+def appoint(deputy: address, trusted: bool):
+    """
+    @notice Let another address move in the sender's place, or no longer.
+    """
+    self.deputies[msg.sender][deputy] = trusted
+
+
+@external
+def announce(game: bytes32):
+    """
+    @notice Announce an opening without saying what it doubts, so that nobody can copy it.
+    @param game Hash of the challenger, the receipt, the doubt and a salt; the game's name.
+    """
+    assert self.games[game] == empty(bytes32), "game"
+    self.games[game] = convert(block.timestamp, bytes32)
+    log Announced(game=game, challenger=msg.sender)
+
+
+@external
+@nonreentrant
+def open(who: address, docket: Bytes[DOCKET_BYTES], data: Bytes[MOVE_BYTES]):
+    """
+    @notice Open the game that was announced in an earlier second.
+    @param who    The challenger.
+    @param docket What the market needs to find the receipt and its solver.
+    @param data   A call of `begin` of walk_steps.vy.
+    """
+    self._require_for(who)
+    made: Bytes[32 + STATE_BYTES + CORE_BYTES] = raw_call(
+        WALK_STEPS, data, max_outsize=32 + STATE_BYTES + CORE_BYTES, is_static_call=True
+    )
+    game: bytes32 = empty(bytes32)
+    s: places.State = empty(places.State)
+    core: places.Core = empty(places.Core)
+    game, s, core = abi_decode(made, (bytes32, places.State, places.Core))
+    announced: uint256 = convert(self.games[game], uint256)
+    assert announced > 0 and announced < block.timestamp, "announce"
+    count: uint256 = self.contested[core.receipt]
+    assert count < FALLEN, "fallen"
+    self.contested[core.receipt] = count + 1
+    self.games[game] = keccak256(abi_encode(s))
+    solver: address = empty(address)
+    budget: uint256 = 0
+    solver, budget = extcall MARKET.admit(docket, core.receipt)
+    assert budget < 2**32, "budget"
+    deadline: uint256 = block.timestamp + GRACE + budget
+    terms: Terms = Terms(
+        challenger=who,
+        solver=solver,
+        docket=keccak256(docket),
+        bond=BOND << min(count, BOND_DOUBLINGS),
+        clock=budget << 160 | budget << 128 | GRACE << 96 | WIDTHS,
+    )
+    assert keccak256(slice(data, 4, 160)) == keccak256(abi_encode(terms)), "terms"
+    s.clock |= deadline << 192
+    self.games[game] = keccak256(abi_encode(s))
+    extcall VAULT.lock(who, terms.bond)
+    log Opened(
+        game=game, receipt=core.receipt, challenger=who, solver=solver, core=core, state=s
+    )
+
+
+# ---- moves ---------------------------------------------------------------------------------------
+
+
+@external
+def reveal(game: bytes32, state: places.State, roots: DynArray[bytes32, ROW]):
+    """
+    @notice Show the row below a root of names, of an output's steps, of a trace or of a value.
+    """
+    self._require_due(game, state)
+    s: places.State = state
+    place: places.Place = places.due(s, False)
+    assert (
+        place.kind == places.NAMES or place.kind == places.OUTPUT_STEPS
+        or place.kind == places.NODES or place.kind == places.LEAVES
+    ), "kind"
+    root: bytes32 = places.row_root(place, places.width(s.clock, place.kind), roots)
+    bound: bytes32 = root
+    if place.flags & places.SEALED != 0:
+        if place.kind == places.NAMES:
+            bound = merkle.seal_state(place.count, root)
+        else:
+            bound = places.seal_tensor(s.kept, root)
+    assert bound == s.claimed, "roots"
+    s.claimed = root
+    place.flags = (place.flags | places.SHOWN) & ~places.SEALED
+    s = places.moved(s, place)
+    self.games[game] = keccak256(abi_encode(s))
+    log Shown(game=game, state=s, data=slice(abi_encode(roots), 64, 32 * len(roots)))
+
+
+@external
+def show_leaf(game: bytes32, state: places.State, data: Bytes[LEAF_BYTES]):
+    """
+    @notice Show the bytes of a leaf.
+    """
+    self._require_due(game, state)
+    s: places.State = state
+    place: places.Place = places.due(s, False)
+    assert place.kind == places.LEAF, "kind"
+    kind: nodes.Type = places.unpacked_type(s.kept)
+    count: uint256 = 0
+    length: uint256 = 0
+    count, length = merkle.leaf_shape(kind.shape, place.index)
+    assert len(data) == length * places.item_bytes(kind.dtype), "length"
+    bound: bytes32 = merkle.leaf_digest(data)
+    if place.flags & places.SEALED != 0:
+        bound = merkle.seal_tensor(kind.dtype, kind.shape, bound)
+    assert bound == s.claimed, "leaf"
+    s.claimed = rows.words_root(data)
+    place.flags = (place.flags | places.SHOWN) & ~places.SEALED
+    s = places.moved(s, place)
+    self.games[game] = keccak256(abi_encode(s))
+    log Shown(game=game, state=s, data=data)
+
+
+@external
+def pick(
+    game: bytes32,
+    state: places.State,
+    who: address,
+    solver: address,
+    core: bytes32,
+    choice: uint256,
+    root: bytes32,
+    path: DynArray[bytes32, PATH],
+):
+    """
+    @notice Pick a root of the row that was shown, where more rows are to come below it.
+    @param who  The challenger.
+    @param core Hash of what stays fixed.
+    @param path From the root that is picked to the one that the row joins to.
+    """
+    self._require_for(who)
+    self._require_due(game, state)
+    assert state.seat == places.seat_hash(who, solver, core), "sender"
+    s: places.State = state
+    place: places.Place = places.due(s, True)
+    s, place = places.picked(s, place, choice, root, path)
+    if place.height == 0:
+        assert place.kind == places.LEAVES, "landing"
+        place.kind = places.LEAF
+    s = places.moved(s, place)
+    self.games[game] = keccak256(abi_encode(s))
+    log Picked(game=game, state=s)
+
+
+@external
+def move(game: bytes32, who: address, inside: bool, data: Bytes[MOVE_BYTES]):
+    """
+    @notice Make a move that another contract has the rules of.
+    @param inside Whether it is a rule of walk_values.vy; else it is one of walk_steps.vy.
+    @param data   The call: the state first, then the mover.
+    """
+    s: places.State = self._moved(game, who, inside, data)
+    if places.unpacked(s.place).flags & places.SHOWN != 0:
+        log Shown(game=game, state=s, data=data)
+    else:
+        log Picked(game=game, state=s)
+
+
+@internal
+def _moved(
+    game: bytes32, who: address, inside: bool, data: Bytes[MOVE_BYTES]
+) -> places.State:
+    """
+    @notice Ask the rules for the state after a move, and keep its hash.
+    """
+    self._require_for(who)
+    assert self.games[game] == keccak256(slice(data, 4, STATE_BYTES)), "state"
+    assert block.timestamp <= extract32(data, 4, output_type=uint256) >> 192, "late"
+    assert extract32(data, 4 + STATE_BYTES, output_type=uint256) == convert(who, uint256), "who"
+    made: Bytes[STATE_BYTES + 32] = raw_call(
+        WALK_VALUES if inside else WALK_STEPS,
+        data,
+        max_outsize=STATE_BYTES + 32,
+        is_static_call=True,
+    )
+    assert len(made) == STATE_BYTES, "move"
+    self.games[game] = keccak256(made)
+    return abi_decode(made, places.State)
+
+
+# ---- the end -------------------------------------------------------------------------------------
+
+
+@external
+@nonreentrant
+def judge(
+    game: bytes32,
+    state: places.State,
+    challenger: address,
+    solver: address,
+    core: places.Core,
+    docket: Bytes[DOCKET_BYTES],
+    rule: bytes4,
+    data: Bytes[VERDICT_BYTES],
+):
+    """
+    @notice Compute what stands at the end of the walk; who was wrong has lost. Anyone may.
+    @param rule The function of verdicts.vy that judges this kind of end.
+    @param data The rest of its call, behind the state and what stays fixed.
+    """
+    self._require_due(game, state)
+    right: bool = self._right(state, core, rule, data)
+    self._end(game, state, challenger, solver, core, docket, not right, False)
+
+
+@external
+@nonreentrant
+def settle(
+    game: bytes32,
+    who: address,
+    solver: address,
+    core: places.Core,
+    docket: Bytes[DOCKET_BYTES],
+    last: Bytes[MOVE_BYTES],
+    rule: bytes4,
+    data: Bytes[VERDICT_BYTES],
+):
+    """
+    @notice A last pick, as in `move`, and `judge` in one.
+    """
+    s: places.State = self._moved(game, who, True, last)
+    log Picked(game=game, state=s)
+    right: bool = self._right(s, core, rule, data)
+    self._end(game, s, who, solver, core, docket, not right, False)
+
+
+@internal
+@view
+def _right(
+    s: places.State, core: places.Core, rule: bytes4, data: Bytes[VERDICT_BYTES]
+) -> bool:
+    """
+    @notice Whether the solver's claim at the end of the walk is right.
+    """
+    made: Bytes[32] = raw_call(
+        VERDICTS,
+        concat(rule, abi_encode(s), abi_encode(core), data),
+        max_outsize=32,
+        is_static_call=True,
+    )
+    return abi_decode(made, bool)
+
+
+@external
+@nonreentrant
+def timeout(
+    game: bytes32,
+    state: places.State,
+    challenger: address,
+    solver: address,
+    core: places.Core,
+    docket: Bytes[DOCKET_BYTES],
+):
+    """
+    @notice End a game whose mover's clock ran out. Anyone may.
+    """
+    assert self.games[game] == keccak256(abi_encode(state)), "state"
+    assert block.timestamp > state.clock >> 192, "early"
+    silent: bool = places.challenger_moves(places.unpacked(state.place))
+    self._end(game, state, challenger, solver, core, docket, not silent, True)
+
+
+@external
+@nonreentrant
+def withdraw(
+    game: bytes32,
+    state: places.State,
+    challenger: address,
+    solver: address,
+    core: places.Core,
+    docket: Bytes[DOCKET_BYTES],
+):
+    """
+    @notice Leave a game about a receipt that another game felled; the bond comes back. Anyone may.
+    """
+    assert self.games[game] == keccak256(abi_encode(state)), "state"
+    assert self.contested[core.receipt] >= FALLEN, "stands"
+    self._end(game, state, challenger, solver, core, docket, False, False)
+
+
+@internal
+def _end(
+    game: bytes32,
+    s: places.State,
+    challenger: address,
+    solver: address,
+    core: places.Core,
+    docket: Bytes[DOCKET_BYTES],
+    challenger_won: bool,
+    silent: bool,
+):
+    """
+    @notice Close a game. The first that the solver loses fells the receipt; whoever doubted a
+            fallen receipt gets his bond back, however his own game ended.
+    """
+    assert s.seat == places.seat_hash(challenger, solver, keccak256(abi_encode(core))), "seat"
+    assert keccak256(docket) == core.docket, "docket"
+    self.games[game] = empty(bytes32)
+    count: uint256 = self.contested[core.receipt] - 1
+    fallen: bool = count >= FALLEN
+    if challenger_won and not fallen:
+        self.contested[core.receipt] = count | FALLEN
+        place: places.Place = places.unpacked(s.place)
+        step: uint256 = place.step
+        if place.kind == places.OUTPUT_STEPS:
+            # the first step that is still in doubt
+            step = min(place.index << place.height, core.steps - 1)
+        segment: uint256 = ((step + 1) * core.segments - 1) // core.steps
+        extcall MARKET.convict(docket, core.receipt, segment, challenger)
+    else:
+        self.contested[core.receipt] = count
+        extcall MARKET.dismiss(docket, core.receipt)
+    if challenger_won or fallen:
+        extcall VAULT.settle([Move(who=challenger, unlock=core.bond, credit=core.bond)])
+    else:
+        extcall VAULT.slash(challenger, core.bond, solver, solver)
+    log Ended(game=game, receipt=core.receipt, challenger_won=challenger_won, silent=silent)
+
+
+# ---- who, and when -------------------------------------------------------------------------------
+
+
+@internal
+@view
+def _require_for(who: address):
+    """
+    @notice Refuse a sender that may not move for `who`.
+    """
+    assert msg.sender == who or self.deputies[who][msg.sender], "sender"
+
+
+@internal
+@view
+def _require_due(game: bytes32, s: places.State):
+    """
+    @notice Refuse a move in another state than the game's, or after its deadline.
+    """
+    assert self.games[game] == keccak256(abi_encode(s)), "state"
+    assert block.timestamp <= s.clock >> 192, "late"

@@ -1,0 +1,388 @@
+# pragma version 0.4.3
+"""
+@title  The rules of a dispute above one step: segments, steps, names, outputs
+@notice Each function is one move: it takes the state and the mover, and returns the state after
+        the move. The court calls them, sees to hash, deadline and mover, and keeps the result. The
+        twin is `skerry.verify.positions`.
+@dev    Stateless. The state comes first, then the mover, so that the court finds both.
+"""
+
+from . import merkle
+from . import places
+from . import spelling
+
+ONE: constant(uint256) = 1
+ROW: constant(uint256) = 64
+PATH: constant(uint256) = 64
+NAME_BYTES: constant(uint256) = 1024
+RECEIPT_BYTES: constant(uint256) = 4096
+HEADER_BYTES: constant(uint256) = 4096
+ABSENT: constant(uint256) = max_value(uint256)
+
+
+# What the court says of a game that begins; it is built and checked there.
+struct Terms:
+    challenger: address
+    solver: address
+    docket: bytes32  # hash of what the market admitted
+    bond: uint256
+    clock: uint256  # of the solver, who moves first unless nothing is left to show
+
+
+struct Entry:
+    name: Bytes[NAME_BYTES]
+    tensor: bytes32  # of that name in the state before the unit
+    path: DynArray[bytes32, PATH]  # to its root; then of the header, to the Program's digest
+    header: Bytes[HEADER_BYTES]
+
+
+struct Doubt:
+    segment: uint256  # or ABSENT
+    output: Bytes[NAME_BYTES]
+    salt: bytes32
+    names: uint256  # entries of the state before the unit, and the root that they join to
+    root: bytes32
+
+
+# ---- the beginning -------------------------------------------------------------------------------
+
+
+@external
+@view
+def begin(
+    terms: Terms, receipt: Bytes[RECEIPT_BYTES], doubt: Doubt, entry: Entry
+) -> (bytes32, places.State, places.Core):
+    """
+    @notice Doubt one segment of a receipt, or one output.
+    @param receipt Its bytes, with a signature of zeros.
+    @param entry   The header, where an output is doubted, the state begins with the unit, or it
+                   has one entry; the name, where one step is left and the state has one entry.
+    @return The name under which the game was sealed, its first state and what stays fixed.
+    """
+    read: spelling.Receipt = spelling.receipt(receipt)
+    core: places.Core = places.Core(
+        docket=terms.docket,
+        receipt=spelling.receipt_name(receipt),
+        program=read.program,
+        state=read.state,
+        names=doubt.names,
+        segments=read.segments,
+        steps=read.steps,
+        bond=terms.bond,
+    )
+    assert merkle.seal_state(doubt.names, doubt.root) == read.state, "names"
+    if doubt.names == 0:
+        # the state begins with the unit: its entries are what the Program writes
+        core.names = self._header(core, entry.name, entry, 0).written
+    s: places.State = empty(places.State)
+    place: places.Place = empty(places.Place)
+    if doubt.segment != ABSENT:
+        at: uint256 = doubt.segment
+        assert at < read.segments and len(doubt.output) == 0, "segment"
+        s.held = spelling.root_at(receipt, read, at)
+        s.claimed = spelling.root_at(receipt, read, at + 1)
+        place.step = at * read.steps // read.segments
+        place.node = (at + 1) * read.steps // read.segments
+        s, place = self._doubt_steps(s, place, core, entry)
+    else:
+        s.claimed = spelling.output_claimed(receipt, read, doubt.output)
+        head: spelling.Header = self._header(core, doubt.output, entry, 0)
+        assert head.output_node != ABSENT, "output"
+        place.kind = places.OUTPUT_STEPS
+        place.node = head.output_node
+        place.count = read.steps
+        place.height = merkle.depth(read.steps)
+        s.kept = convert(head.nodes, bytes32)
+        if place.height == 0:
+            s, place = self._doubt_output(s, place, receipt, read)
+    s.clock = terms.clock
+    s.seat = places.seat_hash(terms.challenger, terms.solver, keccak256(abi_encode(core)))
+    s.place = places.packed(place)
+    sealed: bytes32 = keccak256(
+        abi_encode(
+            terms.challenger, core.receipt, doubt.segment, keccak256(doubt.output), doubt.salt
+        )
+    )
+    return sealed, s, core
+
+
+# ---- the solver shows ----------------------------------------------------------------------------
+
+
+@external
+@view
+def show(
+    state: places.State,
+    sender: address,
+    challenger: address,
+    core: bytes32,
+    roots: DynArray[bytes32, ROW],
+) -> places.State:
+    """
+    @notice Show the state roots at the inner cuts of some steps, or the one before a step.
+    """
+    s: places.State = state
+    place: places.Place = places.due(s, False)
+    self._require_seat(s, challenger, sender, core)
+    if place.kind == places.STEPS:
+        parts: uint256 = places.parts(place, places.width(s.clock, places.STEPS))
+        assert len(roots) == parts - 1, "count"
+        s.kept = keccak256(abi_encode(roots))
+    else:
+        assert place.kind == places.BOUNDARY, "kind"
+        assert len(roots) == 1, "count"
+        s.held = roots[0]
+    place.flags |= places.SHOWN
+    return places.moved(s, place)
+
+
+# ---- the challenger picks ------------------------------------------------------------------------
+
+
+@external
+@view
+def pick_entry(
+    state: places.State,
+    sender: address,
+    solver: address,
+    core: places.Core,
+    choice: uint256,
+    root: bytes32,
+    path: DynArray[bytes32, PATH],
+    entry: Entry,
+) -> places.State:
+    """
+    @notice Pick one entry of the state, with its name and the node behind it.
+    """
+    s: places.State = state
+    place: places.Place = places.due(s, True)
+    self._require_seat(s, sender, solver, keccak256(abi_encode(core)))
+    s, place = places.picked(s, place, choice, root, path)
+    assert place.kind == places.NAMES and place.height == 0, "kind"
+    s, place = self._doubt_entry(s, place, core, entry)
+    return places.moved(s, place)
+
+
+@external
+@view
+def pick_steps(
+    state: places.State,
+    sender: address,
+    solver: address,
+    core: places.Core,
+    choice: uint256,
+    roots: DynArray[bytes32, ROW],
+    entry: Entry,
+) -> places.State:
+    """
+    @notice Pick the stretch of steps whose start agrees and whose end does not.
+    @param roots All that was shown.
+    @param entry As in `open`, where one step is left and the state has one entry.
+    """
+    s: places.State = state
+    place: places.Place = places.due(s, True)
+    self._require_seat(s, sender, solver, keccak256(abi_encode(core)))
+    assert place.kind == places.STEPS and keccak256(abi_encode(roots)) == s.kept, "roots"
+    parts: uint256 = len(roots) + 1
+    assert choice < parts, "choice"
+    length: uint256 = place.node - place.step
+    first: uint256 = place.step
+    place.step = first + choice * length // parts
+    place.node = first + (choice + 1) * length // parts
+    if choice > 0:
+        s.held = roots[choice - 1]
+    if choice < len(roots):
+        s.claimed = roots[choice]
+    s.kept = empty(bytes32)
+    s, place = self._doubt_steps(s, place, core, entry)
+    return places.moved(s, place)
+
+
+@external
+@view
+def pick_output(
+    state: places.State,
+    sender: address,
+    solver: address,
+    core: places.Core,
+    choice: uint256,
+    root: bytes32,
+    path: DynArray[bytes32, PATH],
+    receipt: Bytes[RECEIPT_BYTES],
+) -> places.State:
+    """
+    @notice Pick the step whose output is doubted.
+    """
+    s: places.State = state
+    place: places.Place = places.due(s, True)
+    self._require_seat(s, sender, solver, keccak256(abi_encode(core)))
+    s, place = places.picked(s, place, choice, root, path)
+    assert place.kind == places.OUTPUT_STEPS and place.height == 0, "kind"
+    assert spelling.receipt_name(receipt) == core.receipt, "receipt"
+    s, place = self._doubt_output(s, place, receipt, spelling.receipt(receipt))
+    return places.moved(s, place)
+
+
+@external
+@view
+def pick_boundary(
+    state: places.State,
+    sender: address,
+    solver: address,
+    core: places.Core,
+    choice: uint256,
+    receipt: Bytes[RECEIPT_BYTES],
+    entry: Entry,
+) -> places.State:
+    """
+    @notice Say whether the state before the step of a doubted output agrees (0) or differs (1).
+    @param entry As in `open`, where one step is left and the state has one entry.
+    """
+    s: places.State = state
+    place: places.Place = places.due(s, True)
+    self._require_seat(s, sender, solver, keccak256(abi_encode(core)))
+    assert place.kind == places.BOUNDARY, "kind"
+    assert choice < 2, "choice"
+    if choice == 0:
+        place = self._trace_of_output(s, place)
+        s.kept = empty(bytes32)
+    else:
+        assert spelling.receipt_name(receipt) == core.receipt, "receipt"
+        read: spelling.Receipt = spelling.receipt(receipt)
+        segment: uint256 = self._segment(read, place.step)
+        s.claimed = s.held
+        s.held = spelling.root_at(receipt, read, segment)
+        s.kept = empty(bytes32)
+        place.node = place.step
+        place.step = segment * read.steps // read.segments
+        s, place = self._doubt_steps(s, place, core, entry)
+    return places.moved(s, place)
+
+
+# ---- where a doubt leads -------------------------------------------------------------------------
+
+
+@internal
+@view
+def _doubt_steps(s: places.State, place: places.Place, core: places.Core, entry: Entry) -> (places.State, places.Place):
+    """
+    @notice Boundary `place.step` agrees and boundary `place.node` does not.
+    """
+    p: places.Place = place
+    p.flags = 0
+    p.index = 0
+    if p.node - p.step > 1:
+        p.kind = places.STEPS
+        p.count = 0
+        p.height = 0
+        return s, p
+    p.node = 0
+    p.count = core.names
+    p.height = merkle.depth(core.names)
+    p.flags = places.SEALED
+    if core.names > 1:
+        p.kind = places.NAMES
+        return s, p
+    if core.names == 0:
+        p.kind = places.CARRIED
+        return s, p
+    return self._doubt_entry(s, p, core, entry)
+
+
+@internal
+@view
+def _doubt_entry(s: places.State, place: places.Place, core: places.Core, entry: Entry) -> (places.State, places.Place):
+    """
+    @notice One entry of the state is in doubt; its name says which node it comes from, if any.
+    """
+    after: places.State = s
+    p: places.Place = place
+    levels: uint256 = 0
+    fresh: bool = core.state == merkle.seal_state(0, empty(bytes32))
+    if not fresh:
+        # a step changes no names, so those of the state before the unit hold
+        levels = merkle.depth(core.names)
+        leaf: bytes32 = merkle.state_leaf(entry.tensor, entry.name)
+        root: bytes32 = merkle.climb(leaf, p.index, entry.path, 0, levels)
+        assert merkle.seal_state(core.names, root) == core.state, "name"
+    head: spelling.Header = self._header(core, entry.name, entry, levels)
+    if fresh:
+        assert head.state_node != ABSENT and head.before == p.index, "name"
+    after.kept = keccak256(entry.name)
+    if head.state_node == ABSENT:
+        p.kind = places.CARRIED
+        return after, p
+    p.kind = places.TRACE
+    p.node = head.state_node
+    p.count = head.nodes
+    return after, p
+
+
+@internal
+@view
+def _doubt_output(
+    s: places.State, place: places.Place, receipt: Bytes[RECEIPT_BYTES], read: spelling.Receipt
+) -> (places.State, places.Place):
+    """
+    @notice The output of step `place.index` is in doubt.
+    """
+    after: places.State = s
+    p: places.Place = place
+    p.step = p.index
+    segment: uint256 = self._segment(read, p.step)
+    if segment * read.steps // read.segments != p.step:
+        p.kind = places.BOUNDARY
+        p.index = 0
+        return after, p
+    after.held = spelling.root_at(receipt, read, segment)
+    p = self._trace_of_output(after, p)
+    after.kept = empty(bytes32)
+    return after, p
+
+
+@internal
+@pure
+def _trace_of_output(s: places.State, place: places.Place) -> places.Place:
+    """
+    @notice The state before the step agrees; `s.kept` is the number of nodes.
+    """
+    p: places.Place = place
+    p.kind = places.TRACE
+    p.flags = places.OUTPUT
+    p.count = convert(s.kept, uint256)
+    p.index = 0
+    return p
+
+
+@internal
+@pure
+def _segment(read: spelling.Receipt, step: uint256) -> uint256:
+    """
+    @notice The segment that a step belongs to.
+    """
+    return ((step + 1) * read.segments - 1) // read.steps
+
+
+@internal
+@view
+def _header(
+    core: places.Core, name: Bytes[NAME_BYTES], entry: Entry, first: uint256
+) -> spelling.Header:
+    """
+    @notice The header, opened under the Program's digest by the path from `first` on.
+    """
+    head: spelling.Header = spelling.header(entry.header, name)
+    levels: uint256 = merkle.depth(head.nodes + 1)
+    assert len(entry.path) == first + levels, "path"
+    leaf: bytes32 = spelling.header_leaf(entry.header)
+    assert merkle.climb(leaf, 0, entry.path, first, levels) == core.program, "header"
+    return head
+
+
+@internal
+@pure
+def _require_seat(s: places.State, challenger: address, solver: address, core: bytes32):
+    """
+    @notice Refuse a move by another than the party whose seat it is.
+    """
+    assert s.seat == places.seat_hash(challenger, solver, core), "sender"

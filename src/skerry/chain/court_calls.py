@@ -1,0 +1,369 @@
+"""Which call makes which move of a dispute: messages of the walk as calldata.
+
+What    `Docket` is what one party holds of a game besides the rules. `announce`, `open_call`,
+        `reveal_call`, `pick_call` and the rest return the call of the court that makes a move.
+Why     The walk decides the move; the chain wants the state again, and proofs in place of facts
+        that both parties simply know.
+Rule    docs/reference/court.md. Moves that the court itself has no rules of travel inside `move`.
+Pure    No keys, no IO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from eth_abi import encode
+from eth_utils import keccak
+
+from skerry.base.digests import merkle_levels, merkle_path
+from skerry.chain.abi import Contract, contract
+from skerry.chain.court_words import Core, Seat, State, arity_of, item_of, row_path, words_path
+from skerry.chain.moves import Call
+from skerry.commit.state import open_state, state_leaves, state_root
+from skerry.commit.trees import EMPTY_ROOTS, quick_root
+from skerry.messages.disputes import (
+    Open,
+    Pick,
+    Reveal,
+    RevealLeaf,
+    RevealParts,
+    RevealRoots,
+    RevealTrace,
+)
+from skerry.messages.fields import UNSIGNED
+from skerry.messages.wire import encode as encoded
+from skerry.program.canonical import header_bytes, judged_node, node_digests
+from skerry.verify.descent import Descent
+from skerry.verify.folds import FOLDS
+from skerry.verify.game import Game
+from skerry.verify.judged import Opened
+from skerry.verify.positions import (
+    Boundary,
+    Carried,
+    Leaf,
+    Leaves,
+    Names,
+    Nodes,
+    OutputSteps,
+    Point,
+    Steps,
+    Trace,
+)
+from skerry.verify.runs_game import RunsGame
+from skerry.verify.terms import Terms
+
+ABSENT = (1 << 256) - 1
+NO_HELD = (bytes(32), bytes(32), 0, b"")
+NO_ENTRY = (b"", bytes(32), (), b"")
+
+Artifacts = Mapping[str, Contract]
+
+
+def shipped() -> Artifacts:
+    """Return the contracts of a court that this package was built with."""
+    return {name: contract(name) for name in ("court", "walk_steps", "walk_values", "verdicts")}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a party knows of a dispute on the chain besides the rules.
+
+    Attributes:
+        terms: what the dispute is about.
+        before: the state before the unit, names to tensor digests.
+        docket: what the market admits the receipt by.
+        artifacts: the contracts.
+    """
+
+    terms: Terms
+    before: Mapping[str, bytes]
+    docket: bytes
+    artifacts: Artifacts
+
+    def __post_init__(self) -> None:
+        assert state_root(self.before) == self.terms.receipt.state_before, "another state"
+
+    @cached_property
+    def receipt(self) -> bytes:
+        """The receipt's bytes as its name is made of."""
+        return encoded(msgspec.structs.replace(self.terms.receipt, signature=UNSIGNED))
+
+    @cached_property
+    def _node_levels(self) -> list[list[bytes]]:
+        return merkle_levels(node_digests(self.terms.program))
+
+    def core(self, bond: int) -> Core:
+        """Return what stays fixed in a game with this bond."""
+        unit = self.terms.receipt.unit
+        return Core(
+            keccak(self.docket),
+            self.terms.game,
+            unit.program,
+            unit.state,
+            len(self.terms.names),
+            unit.segments,
+            unit.steps,
+            bond,
+        )
+
+    def node(self, at: int) -> tuple[bytes, tuple[bytes, ...]]:
+        """Return a node's bytes and its path under the Program's digest."""
+        return judged_node(self.terms.program, at), merkle_path(self._node_levels, at + 1)
+
+    def header(self) -> tuple[Any, ...]:
+        """Return the opening of the header alone."""
+        path = merkle_path(self._node_levels, 0)
+        return b"", bytes(32), path, header_bytes(self.terms.program)
+
+    def entry(self, name: str) -> tuple[Any, ...]:
+        """Return the opening of an entry's name, and of the header that says what it comes from."""
+        _, _, path, header = self.header()
+        if not self.before:
+            return name.encode(), bytes(32), path, header
+        shown = open_state(self.before, name)
+        return name.encode(), shown.tensor, (*shown.path, *path), header
+
+    def doubt(self, message: Open, salt: bytes) -> tuple[Any, ...]:
+        """Return the doubt of an opening as the chain takes it."""
+        segment = ABSENT if message.segment is None else message.segment
+        output = (message.output or "").encode()
+        root = quick_root(state_leaves(self.before)) if self.before else EMPTY_ROOTS[0]
+        return segment, output, salt, len(self.before), root
+
+    def game_name(self, challenger: bytes, message: Open, salt: bytes) -> bytes:
+        """Return the name under which a game is announced."""
+        segment, output, _, _, _ = self.doubt(message, salt)
+        kinds = ["address", "bytes32", "uint256", "bytes32", "bytes32"]
+        facts = [challenger, self.terms.game, segment, keccak(output), salt]
+        return keccak(encode(kinds, facts))
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A game on the chain as one party sees it: its name, who plays, and its last state."""
+
+    game: bytes
+    seat: Seat
+    state: State
+
+    @property
+    def core(self) -> tuple[Any, ...]:
+        """What stays fixed, as a call takes it."""
+        return astuple(self.seat.core)
+
+    @property
+    def words(self) -> tuple[Any, ...]:
+        """The state, as a call takes it."""
+        return astuple(self.state)
+
+
+def announce_call(case: Case, challenger: bytes, message: Open, salt: bytes) -> Call:
+    """Return the call that announces an opening."""
+    return Call("court", "announce", (case.game_name(challenger, message, salt),))
+
+
+def open_call(
+    case: Case, seat: Seat, message: Open, salt: bytes, *, clock: int, landed: Game
+) -> Call:
+    """Return the call that opens what was announced.
+
+    Args:
+        case: the dispute.
+        seat: who plays, with the bond that is due.
+        message: the opening.
+        salt: what it was announced with.
+        clock: both budgets, the grace and the arities, as the court packs them.
+        landed: the game that the opening makes by the rules.
+    """
+    position = landed.position
+    entry = case.header() if message.output is not None or not case.before else NO_ENTRY
+    if isinstance(position, Trace | Carried) and position.name is not None:
+        entry = case.entry(position.name)
+    terms = (seat.challenger, seat.solver, keccak(case.docket), seat.core.bond, clock)
+    begin = case.artifacts["walk_steps"].call(
+        "begin", terms, case.receipt, case.doubt(message, salt), entry
+    )
+    return Call("court", "open", (seat.challenger, case.docket, begin))
+
+
+# ---- the solver ----------------------------------------------------------------------------------
+
+
+def _moved(case: Case, stand: Stand, who: bytes, name: str, *arguments: Any) -> Call:
+    """Return a move by the rules of walk_steps.vy or walk_values.vy."""
+    inside = name in ("show_trace", "pick_node", "pick_leaf", "show_parts", "pick_part")
+    artifact = case.artifacts["walk_values" if inside else "walk_steps"]
+    data = artifact.call(name, stand.words, who, *arguments)
+    return Call("court", "move", (stand.game, who, inside, data))
+
+
+def reveal_call(
+    case: Case, stand: Stand, game: Game | RunsGame, message: Reveal | RevealParts
+) -> Call:
+    """Return the call that makes a reveal; `game` is the one before it."""
+    seat = stand.seat
+    facts = (seat.challenger, seat.core.digest())
+    if isinstance(game, RunsGame):
+        assert isinstance(message, RevealParts), "runs are answered by parts"
+        held = held_of(case, game.point)
+        return _moved(case, stand, seat.solver, "show_parts", *facts, held, message.data)
+    match game.position, message:
+        case Steps() | Boundary(), RevealRoots():
+            return _moved(case, stand, seat.solver, "show", *facts, message.roots)
+        case Trace() as at, RevealTrace():
+            whole = Descent.of(len(case.terms.program.nodes), b"")
+            below, _, _ = whole.row_span(case.terms.cuts.nodes)
+            name = (at.name or "").encode()
+            path = message.path[:below]
+            return _moved(
+                case, stand, seat.solver, "show_trace", *facts, name, message.value, path,
+                message.roots,
+            )  # fmt: skip
+        case Leaf(), RevealLeaf():
+            return Call("court", "show_leaf", (stand.game, stand.words, message.data))
+        case _, RevealRoots():
+            return Call("court", "reveal", (stand.game, stand.words, message.roots))
+        case _:
+            raise AssertionError("a reveal of a kind that this level does not take")
+
+
+# ---- the challenger ------------------------------------------------------------------------------
+
+
+def pick_call(case: Case, stand: Stand, game: Game | RunsGame, message: Pick) -> Call:
+    """Return the call that makes a pick; `game` is the one that was shown."""
+    seat, who = stand.seat, stand.seat.challenger
+    if isinstance(game, RunsGame):
+        assert game.shown is not None, "nothing was shown"
+        before = game.claimed_word()
+        return _moved(
+            case, stand, who, "pick_part", seat.solver, seat.core.digest(), message.choice,
+            before, game.shown.data,
+        )  # fmt: skip
+    shown, at = game.shown, game.position
+    after = game.pick(message)
+    facts = (seat.solver, stand.core, message.choice)
+    match at, shown:
+        case Steps(), RevealRoots():
+            entry = _landing(case, after)
+            return _moved(case, stand, who, "pick_steps", *facts, shown.roots, entry)
+        case Boundary(), RevealRoots():
+            entry = _landing(case, after)
+            receipt = case.receipt if message.choice else b""
+            return _moved(case, stand, who, "pick_boundary", *facts, receipt, entry)
+        case Leaf(), RevealLeaf():
+            return Call(
+                "court", "move", (stand.game, who, True, leaf_pick(case, stand, game, message))
+            )
+        case _:
+            return _row_pick(case, stand, game, after, message)
+
+
+def _landing(case: Case, after: Game) -> tuple[Any, ...]:
+    """Return the opening of an entry where a pick among steps leads straight to one."""
+    at = after.position
+    if isinstance(at, Trace | Carried) and at.name is not None:
+        return case.entry(at.name)
+    return NO_ENTRY
+
+
+def _row_pick(case: Case, stand: Stand, game: Game, after: Game, message: Pick) -> Call:
+    """Return the pick of a root from a row that joins."""
+    seat, who, at = stand.seat, stand.seat.challenger, game.position
+    assert isinstance(game.shown, RevealRoots | RevealTrace), "a row was to be shown"
+    if isinstance(at, Trace):
+        descent, arity = Descent.of(len(case.terms.program.nodes), b""), case.terms.cuts.nodes
+    else:
+        assert isinstance(at, Names | OutputSteps | Nodes | Leaves), "a row below no level"
+        descent, arity = at.descent, arity_of(case.terms, at)
+    height, _, _ = descent.row_span(arity)
+    roots = game.shown.roots
+    row = (
+        message.choice,
+        roots[message.choice],
+        row_path(roots, height, descent.levels(arity), message.choice),
+    )
+    match after.position:
+        case Leaf() | Leaves() if isinstance(at, Trace | Nodes):
+            node, path = case.node(after.position.node)
+            return _moved(case, stand, who, "pick_node", seat.solver, stand.core, *row, node, path)
+        case Trace() | Carried() if isinstance(at, Names):
+            assert after.position.name is not None, "an entry has a name"
+            entry = case.entry(after.position.name)
+            return _moved(case, stand, who, "pick_entry", seat.solver, stand.core, *row, entry)
+        case Trace() | Boundary():
+            receipt = case.receipt
+            return _moved(case, stand, who, "pick_output", seat.solver, stand.core, *row, receipt)
+        case _:
+            facts = (stand.game, stand.words, who, seat.solver, seat.core.digest())
+            return Call("court", "pick", (*facts, *row))
+
+
+def held_of(case: Case, point: Point | Leaf) -> tuple[Any, ...]:
+    """Return what a judge must be shown of the step and the node."""
+    node = judged_node(case.terms.program, point.node)
+    return point.before, point.trace, len(case.terms.program.nodes), node
+
+
+def leaf_pick(case: Case, stand: Stand, game: Game, message: Pick) -> bytes:
+    """Return the calldata of the pick of one element."""
+    at, shown = game.position, game.shown
+    assert isinstance(at, Leaf) and isinstance(shown, RevealLeaf), "a leaf was to be shown"
+    seat = stand.seat
+    place = message.choice * item_of(case.terms.program, at.node) // 32
+    word, path = words_path(shown.data, place)
+    fold = case.terms.program.nodes[at.node].op in FOLDS
+    held = held_of(case, at) if fold else NO_HELD
+    return case.artifacts["walk_values"].call(
+        "pick_leaf", stand.words, seat.challenger, seat.solver, seat.core.digest(),
+        message.choice, word, path, held,
+    )  # fmt: skip
+
+
+# ---- the end -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A call of verdicts.vy without the state and what stays fixed."""
+
+    rule: bytes
+    data: bytes
+
+
+def verdict(case: Case, name: str, *arguments: Any) -> Verdict:
+    """Return the verdict `name` on these proofs."""
+    blank = (0, bytes(32), 0, bytes(32), bytes(32), bytes(32))
+    core = (bytes(32), bytes(32), bytes(32), bytes(32), 0, 0, 0, 0)
+    data = case.artifacts["verdicts"].call(name, blank, core, *arguments)
+    return Verdict(data[:4], data[4 + 32 * 14 :])
+
+
+def openings(shown: tuple[Opened, ...]) -> list[tuple[bytes, tuple[bytes, ...]]]:
+    """Return openings as a call takes them."""
+    return [(it.data, it.path) for it in shown]
+
+
+def judge_call(case: Case, stand: Stand, found: Verdict) -> Call:
+    """Return the call that judges where a walk has ended."""
+    seat = stand.seat
+    facts = (stand.game, stand.words, seat.challenger, seat.solver, stand.core, case.docket)
+    return Call("court", "judge", (*facts, found.rule, found.data))
+
+
+def settle_call(case: Case, stand: Stand, last: bytes, found: Verdict) -> Call:
+    """Return the call that makes the last pick and judges in one."""
+    seat = stand.seat
+    facts = (stand.game, seat.challenger, seat.solver, stand.core, case.docket)
+    return Call("court", "settle", (*facts, last, found.rule, found.data))
+
+
+def timeout_call(case: Case, stand: Stand, *, withdraw: bool = False) -> Call:
+    """Return the call that ends a game whose mover is late, or whose receipt fell elsewhere."""
+    seat = stand.seat
+    facts = (stand.game, stand.words, seat.challenger, seat.solver, stand.core, case.docket)
+    return Call("court", "withdraw" if withdraw else "timeout", facts)

@@ -1,0 +1,385 @@
+"""The words of a dispute on the chain: what the hash of a game covers.
+
+What    `words_of(game)` is where a game stands, as the contracts pack it; `State` adds the clocks
+        and the seat; `Core` and `Seat` are what stays fixed.
+Why     The chain keeps one hash of a game. Whoever moves supplies the words again, and both parties
+        must come to the same ones from the rules alone.
+Rule    contracts/places.vy, and docs/reference/court.md in words.
+Pure    No IO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+
+from eth_abi import encode
+from eth_utils import keccak
+
+from skerry.base.digests import merkle_levels, merkle_path, tree_depth
+from skerry.commit.tensors import ITEM_BYTES, leaf_digest
+from skerry.commit.transcript import seal_trace
+from skerry.commit.trees import EMPTY_ROOTS, fold
+from skerry.messages.disputes import Reveal, RevealLeaf, RevealRoots, RevealTrace
+from skerry.program import Program, TensorType
+from skerry.program.canonical import judged_node
+from skerry.verify.descent import Descent
+from skerry.verify.folds import FOLDS
+from skerry.verify.game import Game
+from skerry.verify.judged import node_leaf
+from skerry.verify.positions import (
+    Boundary,
+    Carried,
+    Leaf,
+    Leaves,
+    Names,
+    Nodes,
+    OutputSteps,
+    Point,
+    Steps,
+    Trace,
+)
+from skerry.verify.runs_game import Runs, RunsGame
+from skerry.verify.terms import Arities, Terms
+
+SHOWN, SEALED, OUTPUT, FOLD = 1, 2, 4, 8
+STEPS, NAMES, OUTPUT_STEPS, BOUNDARY, TRACE, NODES, LEAVES, LEAF, POINT, CARRIED, RUNS = range(
+    1, 12
+)
+NOTHING = bytes(32)
+WORD_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The third word of a state, taken apart; as in contracts/places.vy."""
+
+    kind: int
+    flags: int = 0
+    turn: int = 0
+    step: int = 0
+    node: int = 0
+    count: int = 0
+    height: int = 0
+    index: int = 0
+
+    def word(self) -> int:
+        """Return the packed word."""
+        return (
+            self.kind << 248
+            | self.flags << 240
+            | self.turn << 224
+            | self.step << 192
+            | self.node << 160
+            | self.count << 96
+            | self.height << 88
+            | self.index << 24
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Where a game stands."""
+
+    place: Place
+    held: bytes
+    kept: bytes
+    claimed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that the hash of a game covers, as an event carries it."""
+
+    clock: int
+    seat: bytes
+    place: int
+    held: bytes
+    kept: bytes
+    claimed: bytes
+
+    @property
+    def deadline(self) -> int:
+        """The last second at which the mover may move."""
+        return self.clock >> 192
+
+    @property
+    def shown(self) -> bool:
+        """Whether the challenger is to pick."""
+        return bool(self.place >> 240 & SHOWN)
+
+    @property
+    def kind(self) -> int:
+        """The level."""
+        return self.place >> 248
+
+    @property
+    def challenger_moves(self) -> bool:
+        """Whose clock runs."""
+        return self.shown or self.kind in (POINT, CARRIED)
+
+    def budgets(self) -> tuple[int, int]:
+        """Return the seconds left to the challenger and to the solver beyond the grace."""
+        return self.clock >> 160 & 0xFFFFFFFF, self.clock >> 128 & 0xFFFFFFFF
+
+    def matches(self, words: Words) -> bool:
+        """Return whether the chain stands where the rules say."""
+        return (self.place, self.held, self.kept, self.claimed) == (
+            words.place.word(),
+            words.held,
+            words.kept,
+            words.claimed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What stays fixed in a game; as in contracts/places.vy."""
+
+    docket: bytes
+    receipt: bytes
+    program: bytes
+    state: bytes
+    names: int
+    segments: int
+    steps: int
+    bond: int
+
+    def digest(self) -> bytes:
+        """Return the hash under which a seat holds this."""
+        return keccak(b"".join(map(word, astuple(self))))
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Who plays, and about what."""
+
+    challenger: bytes
+    solver: bytes
+    core: Core
+
+    def digest(self) -> bytes:
+        """Return the word of a state that says so."""
+        return keccak(word(self.challenger) + word(self.solver) + self.core.digest())
+
+
+def word(value: int | bytes) -> bytes:
+    """Return one word: an integer, an address or a digest."""
+    data = value.to_bytes(WORD_BYTES, "big") if isinstance(value, int) else value
+    return data.rjust(WORD_BYTES, b"\0")
+
+
+def packed_widths(arities: Arities) -> int:
+    """Return the arities as a court is deployed with them: log2, four bits a level."""
+    value = 0
+    for arity in astuple(arities):
+        value = value << 4 | arity.bit_length() - 1
+    return value
+
+
+def packed_type(kind: TensorType) -> bytes:
+    """Return a type as one word: dtype 4 bits, rank 4 bits, dimensions of 31 bits."""
+    value = {"f32": 1, "i64": 2, "bool": 3}[kind.dtype] << 252 | len(kind.shape) << 248
+    for axis, size in enumerate(kind.shape):
+        value |= size << 217 - 31 * axis
+    return word(value)
+
+
+def row_path(roots: Sequence[bytes], height: int, levels: int, choice: int) -> tuple[bytes, ...]:
+    """Return the siblings from one root of a row up to the root that the row joins to."""
+    padded = [*roots, *[EMPTY_ROOTS[height]] * ((1 << levels) - len(roots))]
+    return merkle_path(merkle_levels(padded), choice)
+
+
+def _leaf_words(data: bytes) -> list[bytes]:
+    return [
+        data[at : at + WORD_BYTES].ljust(WORD_BYTES, b"\0")
+        for at in range(0, len(data), WORD_BYTES)
+    ]
+
+
+def words_root(data: bytes) -> bytes:
+    """Return the Keccak root over the words of a leaf; an odd end goes up as it is."""
+    row = _leaf_words(data)
+    while len(row) > 1:
+        joined = [keccak(row[at] + row[at + 1]) for at in range(0, len(row) - 1, 2)]
+        row = [*joined, *row[len(row) & ~1 :]]
+    return row[0]
+
+
+def words_path(data: bytes, at: int) -> tuple[bytes, tuple[bytes, ...]]:
+    """Return one word of a leaf and its path to the root over all of them."""
+    row, path = _leaf_words(data), []
+    shown = row[at]
+    while len(row) > 1:
+        if at ^ 1 < len(row):
+            path.append(row[at ^ 1])
+        joined = [keccak(row[it] + row[it + 1]) for it in range(0, len(row) - 1, 2)]
+        row = [*joined, *row[len(row) & ~1 :]]
+        at //= 2
+    return shown, tuple(path)
+
+
+def roots_digest(roots: Sequence[bytes]) -> bytes:
+    """Return the hash by which the steps' roots are kept until the pick."""
+    return keccak(encode(["bytes32[]"], [list(roots)]))
+
+
+def step_held(before: bytes, trace: bytes) -> bytes:
+    """Return what binds a step: the agreed state before it, and the solver's trace of it."""
+    return keccak(before + trace)
+
+
+def value_held(program: Program, before: bytes, trace: bytes, node: int) -> bytes:
+    """Return what binds a value: its step, its node, and how many values the step has."""
+    leaf = node_leaf(judged_node(program, node))
+    return keccak(step_held(before, trace) + leaf + word(len(program.nodes)))
+
+
+# ---- where a game stands -------------------------------------------------------------------------
+
+
+def words_of(game: Game | RunsGame) -> Words:
+    """Return where a game stands, as the contracts pack it."""
+    if isinstance(game, RunsGame):
+        return _runs_words(game)
+    words = _words(game)
+    return words if game.shown is None else _shown_words(game, words, game.shown)
+
+
+def _tree(kind: int, turn: int, descent: Descent, *, step: int = 0, node: int = 0) -> Place:
+    flags = SEALED if descent.seal else 0
+    return Place(kind, flags, turn, step, node, descent.count, descent.height, descent.index)
+
+
+def _words(game: Game) -> Words:
+    terms, turn = game.terms, game.turn
+    nodes = len(terms.program.nodes)
+    match game.position:
+        case Steps() as at:
+            return Words(Place(STEPS, 0, turn, at.first, at.last), at.agreed, NOTHING, at.claimed)
+        case Names() as at:
+            place = _tree(NAMES, turn, at.descent, step=at.step)
+            return Words(place, at.before, NOTHING, at.descent.claimed)
+        case OutputSteps() as at:
+            place = _tree(OUTPUT_STEPS, turn, at.descent, node=terms.output_nodes[at.name])
+            return Words(place, NOTHING, word(nodes), at.descent.claimed)
+        case Boundary() as at:
+            count, node = at.descent.count, terms.output_nodes[at.name]
+            place = Place(BOUNDARY, 0, turn, at.step, node, count)
+            return Words(place, NOTHING, word(nodes), at.descent.claimed)
+        case Trace() as at:
+            if at.name is None:
+                place = Place(TRACE, OUTPUT, turn, at.step, at.node, nodes)
+                return Words(place, at.before, NOTHING, at.entry.claimed)
+            flags = SEALED if at.entry.seal else 0
+            place = Place(TRACE, flags, turn, at.step, at.node, nodes, 0, at.entry.index)
+            return Words(place, at.before, keccak(at.name.encode()), at.entry.claimed)
+        case Nodes() as at:
+            place = _tree(NODES, turn, at.descent, step=at.step)
+            return Words(place, step_held(at.before, at.trace), NOTHING, at.descent.claimed)
+        case Leaves() | Leaf() as at:
+            return _value_words(terms, turn, at)
+        case Point() as at:
+            return _point_words(terms, turn, at, Place(POINT, 0, turn, at.step, at.node))
+        case Carried() as at:
+            place = _tree(CARRIED, turn, at.entry, step=at.step)
+            return Words(place, at.before, keccak(at.name.encode()), at.entry.claimed)
+
+
+def _value_words(terms: Terms, turn: int, at: Leaves | Leaf) -> Words:
+    node = terms.program.nodes[at.node]
+    kind = LEAVES if isinstance(at, Leaves) else LEAF
+    place = _tree(kind, turn, at.descent, step=at.step, node=at.node)
+    flags = place.flags | (FOLD if node.op in FOLDS else 0)
+    return Words(
+        Place(kind, flags, turn, at.step, at.node, place.count, place.height, place.index),
+        value_held(terms.program, at.before, at.trace, at.node),
+        packed_type(node.type),
+        at.descent.claimed,
+    )
+
+
+def _point_words(terms: Terms, turn: int, at: Point, place: Place, fold: int = 0) -> Words:
+    flags = FOLD if terms.program.nodes[at.node].op in FOLDS else 0
+    bits = int.from_bytes(at.claimed, "little")
+    return Words(
+        Place(place.kind, flags, turn, at.step, at.node, 0, 0, at.element),
+        value_held(terms.program, at.before, at.trace, at.node),
+        NOTHING,
+        word(bits << 64 | fold % (1 << 64)),
+    )
+
+
+def _runs_words(game: RunsGame) -> Words:
+    at: Runs = game.at
+    kind = POINT if game.over else RUNS
+    point = game.point
+    words = _point_words(game.terms, game.turn, point, Place(kind), at.fold)
+    kept = NOTHING if game.whole and game.over else word(at.first << 128 | at.last)
+    if game.shown is None:
+        return Words(words.place, words.held, kept, words.claimed)
+    place = words.place
+    flagged = Place(
+        kind, place.flags | SHOWN, place.turn, place.step, place.node, 0, 0, place.index
+    )
+    return Words(flagged, words.held, kept, keccak(words.claimed + game.shown.data))
+
+
+def _flagged(place: Place) -> Place:
+    flags = (place.flags | SHOWN) & ~SEALED
+    return Place(
+        place.kind, flags, place.turn, place.step, place.node, place.count, place.height,
+        place.index,
+    )  # fmt: skip
+
+
+def _shown_words(game: Game, words: Words, shown: Reveal) -> Words:
+    """Return where a game stands after the solver's reveal."""
+    terms, cuts, place = game.terms, game.terms.cuts, _flagged(words.place)
+    match game.position, shown:
+        case Steps(), RevealRoots():
+            return Words(place, words.held, roots_digest(shown.roots), words.claimed)
+        case Boundary(), RevealRoots():
+            return Words(place, shown.roots[0], words.kept, words.claimed)
+        case Trace() as at, RevealTrace():
+            whole = Descent.of(len(terms.program.nodes), b"")
+            height, _, _ = whole.row_span(cuts.nodes)
+            root = fold(shown.roots, height, whole.height - height)
+            held = step_held(at.before, seal_trace(whole.count, root))
+            count, depth = whole.count, tree_depth(whole.count)
+            return Words(
+                Place(TRACE, SHOWN, game.turn, at.step, 0, count, depth), held, NOTHING, root
+            )
+        case Leaf(), RevealLeaf():
+            return Words(place, words.held, words.kept, words_root(shown.data))
+        case (Names() | OutputSteps() | Nodes() | Leaves()) as at, RevealRoots():
+            arity = arity_of(terms, at)
+            height, _, _ = at.descent.row_span(arity)
+            root = fold(shown.roots, height, at.descent.levels(arity))
+            return Words(place, words.held, words.kept, root)
+        case _:
+            raise AssertionError("a reveal passed the rules of a level that does not take it")
+
+
+def arity_of(terms: Terms, level: Names | OutputSteps | Nodes | Leaves) -> int:
+    """Return into how many parts a row at this level cuts."""
+    match level:
+        case Names():
+            return terms.cuts.names
+        case OutputSteps():
+            return terms.cuts.outputs
+        case Nodes():
+            return terms.cuts.nodes
+        case Leaves():
+            return terms.cuts.leaves
+
+
+def item_of(program: Program, node: int) -> int:
+    """Return the bytes of an element of a node's value."""
+    return ITEM_BYTES[program.nodes[node].type.dtype]
+
+
+def is_leaf_of(descent: Descent, data: bytes) -> bool:
+    """Return whether these bytes are the doubted leaf."""
+    return descent.binds(leaf_digest(data))
