@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.step_run import f32_tensor
 from skerry.program import Builder, Program, Value
-from skerry.program.graph import DTYPES, DType
+from skerry.program.graph import DTYPES, DType, InputRole
 
 F32_SPECIAL = (
     0, 0x80000000, 1, 0x80000001, 0x7FFFFF, 0x800000, 0x7F7FFFFF, 0xFF7FFFFF, 0x7F800000,
@@ -25,7 +25,7 @@ I64_SPECIAL = (
 NAN = 0x7FC00000
 
 Case = tuple[Program, dict[str, Tensor]]
-ROLE = "given"
+ROLE: InputRole = "given"
 
 
 def f32_bits(rng: random.Random) -> int:
@@ -84,8 +84,12 @@ class Cases:
 
     def i64(self, *shape: int, low: int | None = None, high: int = 0) -> Value:
         """Return a port of i64, of any kind or within low..high."""
-        draw = (lambda: i64(self.rng)) if low is None else (lambda: self.rng.randint(low, high))
-        held = torch.tensor([draw() for _ in range(_count(shape))], dtype=torch.int64)
+        draws = range(_count(shape))
+        if low is None:
+            numbers = [i64(self.rng) for _ in draws]
+        else:
+            numbers = [self.rng.randint(low, high) for _ in draws]
+        held = torch.tensor(numbers, dtype=torch.int64)
         return self._port("i64", shape, held.reshape(shape))
 
     def bool(self, *shape: int) -> Value:
@@ -230,13 +234,9 @@ def _rescaled(shift: int, two: bool) -> Callable[[Cases, int], Value]:
 def _const(c: Cases) -> Value:
     shape, dtype = c.shape(0), c.rng.choice(DTYPES)
     count = _count(shape)
-    match dtype:
-        case "f32":
-            data = b"".join(c.rng.getrandbits(32).to_bytes(4, "little") for _ in range(count))
-        case "i64":
-            data = c.rng.randbytes(8 * count)
-        case "bool":
-            data = bytes(c.rng.getrandbits(1) for _ in range(count))
+    data = c.rng.randbytes({"f32": 4, "i64": 8, "bool": 1}[dtype] * count)
+    if dtype == "bool":
+        data = bytes(byte & 1 for byte in data)
     return c.b.const(data, dtype, shape)
 
 

@@ -153,6 +153,7 @@ def decode(data: Bytes[NODE_BYTES]) -> Node:
     begun: uint256 = 0
     found, begun = self.flat(data)
     node: Node = empty(Node)
+    assert self._length(found[0]) == 5, "node"
     node.op = self._text(found[1])
     node.name_at = begun
     at: uint256 = 3
@@ -177,12 +178,16 @@ def decode(data: Bytes[NODE_BYTES]) -> Node:
     node.made, at = self.type_at(found, at)
     if node.op == CONCAT:
         node.root = convert(found[at], bytes32)
+        at += 1
     elif node.op == INPUT:
         node.role = self._text(found[at + 1])
+        at += 3
     else:
+        assert self._length(found[at]) == len(node.inputs), "node"
         at += 1
         for i: uint256 in range(len(node.inputs), bound=3):
             read: Type = empty(Type)
             read, at = self.type_at(found, at)
             node.reads.append(read)
+    assert at == len(found), "node"
     return node

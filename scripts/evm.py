@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -46,7 +47,8 @@ class Contract:
             )
         except RuntimeError as error:
             raise Reverted(str(error)) from None
-        self.gas = self.evm.result.gas_used
+        result = self.evm.result
+        self.gas = result.gas_used if result else 0
         found = decode(gives, bytes(data))
         return found[0] if len(found) == 1 else found
 
@@ -84,14 +86,14 @@ class Judges:
 
 
 @cache
-def judges(*, venom: bool = False) -> Judges:
-    """Return the judging contracts in an EVM of their own."""
+def judges(make: Callable[[str], dict[str, Any]] = compiled) -> Judges:
+    """Return the judging contracts, as `make` compiles them, in an EVM of their own."""
     evm = pyrevm.EVM(spec_id="CANCUN")
     evm.set_balance(SENDER, 10**24)
-    arithmetic = deploy(evm, compiled("arithmetic"))
+    arithmetic = deploy(evm, make("arithmetic"))
     return Judges(
         arithmetic,
-        deploy(evm, compiled("adjudicator"), arithmetic.address),
-        deploy(evm, compiled("folds")),
-        deploy(evm, compiled("wiring"), arithmetic.address),
+        deploy(evm, make("adjudicator"), arithmetic.address),
+        deploy(evm, make("folds")),
+        deploy(evm, make("wiring"), arithmetic.address),
     )
