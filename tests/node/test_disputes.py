@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +15,17 @@ import pytest
 from skerry.base.chance import Chance
 from skerry.messages.receipts import Receipt
 from skerry.messages.signing import sign, signer
-from skerry.node.dispute import answer_for, doubt, party_of, read_receipt, receipt_of_party
+from skerry.node.dispute import (
+    answer_for,
+    doubt,
+    draw_lie,
+    party_of,
+    read_receipt,
+    receipt_of_party,
+)
 from skerry.node.ledger import Ledger
 from skerry.node.life import RunJob
-from skerry.node.party import Lie, LieImpossible, PartyRun
+from skerry.node.party import Lie, LieImpossible, LieVanished
 from skerry.node.past import NoSuchRun, NotOfThisRun, PastRun, UnitAltered
 from skerry.storage import RunFolder
 from skerry.verify import Finding, Reason, Verdict
@@ -113,22 +121,6 @@ def test_an_honest_party_says_what_the_receipt_says(local: PastRun, name: str) -
     assert party.transcript.outputs == receipt.outputs
 
 
-def telling_lie(past: PastRun, receipt: Receipt, seed: int) -> tuple[Lie, PartyRun]:
-    """Return a lie drawn at random that does not vanish in a rounding, and the liar's run."""
-    program = past.lanes.programs[past.name_of(receipt.unit)]
-    for turn in range(50):
-        draw = Chance.from_int(seed).fork(turn)
-        node = draw.fork("node").below(len(program.nodes))
-        if program.nodes[node].op in ("input", "full", "const", "iota"):
-            continue
-        element = draw.fork("element").below(program.nodes[node].type.elements)
-        lie = Lie(draw.fork("step").below(receipt.unit.steps), node, element)
-        party = party_of(past, receipt.unit, lie)
-        if party.transcript != party_of(past, receipt.unit).transcript:
-            return lie, party
-    raise AssertionError("no lie survived")
-
-
 async def dispute(past: PastRun, receipt: Receipt, lie: Lie | None) -> object:
     """Play both sides over a socket and return how it ended."""
     loop = asyncio.get_running_loop()
@@ -150,7 +142,7 @@ def test_a_lie_of_one_element_is_walked_to_its_place(
 ) -> None:
     past = every_step if name == "grad" else local
     receipt = one_of(past, name)
-    lie, _ = telling_lie(past, receipt, seed)
+    lie = draw_lie(past, receipt, Chance.from_int(seed))
     outcome = asyncio.run(dispute(past, receipt, lie))
     assert isinstance(outcome, Finding)
     node = past.lanes.programs[name].nodes[lie.node]
@@ -175,13 +167,24 @@ def test_an_impossible_lie_is_refused(local: PastRun, text: str) -> None:
         party_of(local, one_of(local, "step").unit, Lie.parse(text))
 
 
+def test_a_lie_that_makes_no_difference_is_not_told(local: PastRun) -> None:
+    """The last place of the least square is below the grid on which the loss adds up."""
+    receipt = one_of(local, "step")
+    nodes = local.lanes.programs["step"].nodes
+    square = next(at for at, it in enumerate(nodes) if it.op == "mul" and len({*it.inputs}) == 1)
+    squares = struct.unpack("<512f", party_of(local, receipt.unit).leaf(0, square, 0))
+    lie = Lie(0, square, squares.index(min(squares)))
+    with pytest.raises(LieVanished):
+        asyncio.run(answer_for(local, receipt, lie, lambda address, own: None))
+
+
 @pytest.mark.slow
 def test_the_walk_works_between_two_processes(local: PastRun) -> None:
     receipt = one_of(local, "step")
-    lie, _ = telling_lie(local, receipt, 9)
+    lie = draw_lie(local, receipt, Chance.from_int(9))
     path = next(it for it in local.folder.receipts() if read_receipt(it) == receipt)
     command = [sys.executable, "-m", "skerry.node.reveal", "--run", str(local.folder.root)]
-    command += [str(path), "--backend", "torch", "--lie", f"{lie.step}:{lie.node}:{lie.element}"]
+    command += [str(path), "--backend", "torch", "--lie", str(lie)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as liar:
         assert liar.stdout is not None
         address = liar.stdout.readline().strip()

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from skerry.base.chance import Chance
 from skerry.base.errors import PeerError
 from skerry.commit.state import state_names
 from skerry.messages.disputes import Ask, Reveal
@@ -26,7 +27,7 @@ from skerry.messages.signing import Sign, sign
 from skerry.messages.wire import MessageUnexpected, decode, decode_as, encode
 from skerry.node.clocks import RealClock
 from skerry.node.keys import load_key
-from skerry.node.party import Lie, PartyRun
+from skerry.node.party import Lie, LieVanished, PartyRun
 from skerry.node.past import PastRun
 from skerry.node.session import SECRET_BYTES, Session, read_session, write_session
 from skerry.storage import read_file
@@ -79,6 +80,27 @@ def party_of(past: PastRun, unit: Unit, lie: Lie | None = None) -> PartyRun:
         lie,
         past.lanes.compile,
     )
+
+
+def draw_lie(past: PastRun, receipt: Receipt, chance: Chance, *, tries: int = 40) -> Lie:
+    """Return a lie drawn by `chance` that a true `receipt` tells from the truth.
+
+    Raises:
+        LieVanished: none of the lies that were tried made a difference.
+    """
+    program = past.lanes.programs[past.name_of(receipt.unit)]
+    lie = Lie(0, 0, 0)
+    for turn in range(tries):
+        draw = chance.fork("lie", turn)
+        node = draw.fork("node").below(len(program.nodes))
+        if program.nodes[node].op in ("input", "full", "const", "iota"):
+            continue
+        element = draw.fork("element").below(program.nodes[node].type.elements)
+        lie = Lie(draw.fork("step").below(receipt.unit.steps), node, element)
+        told = party_of(past, receipt.unit, lie).transcript
+        if (told.segments, told.outputs) != (receipt.segments, receipt.outputs):
+            return lie
+    raise LieVanished(f"{lie}, like {tries - 1} others,")
 
 
 def receipt_of_party(past: PastRun, party: PartyRun, key: bytes, by: Sign) -> Receipt:
@@ -155,10 +177,15 @@ async def answer_for(
         receipt: names the unit.
         lie: what to change in one's own run; None to be honest.
         announce: told the address and the receipt of one's own run once it listens.
+
+    Raises:
+        LieImpossible, LieVanished: there is no such element, or changing it makes no difference.
     """
     key, by = load_key(past.folder.root / "keys" / "revealer.key")
     party = await asyncio.to_thread(party_of, past, receipt.unit, lie)
     own = receipt_of_party(past, party, key, by)
+    if lie is not None and (own.segments, own.outputs) == (receipt.segments, receipt.outputs):
+        raise LieVanished(str(lie))
     secret = os.urandom(SECRET_BYTES)
     transport = TcpTransport(secret)
     revealer = Revealer(past, party, own)
@@ -258,6 +285,7 @@ __all__ = [
     "WalkResult",
     "answer_for",
     "doubt",
+    "draw_lie",
     "party_of",
     "read_receipt",
     "receipt_of_party",

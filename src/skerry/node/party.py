@@ -43,6 +43,18 @@ class LieImpossible(JobError):
         )
 
 
+class LieVanished(JobError):
+    """A lie was told and made no difference: a later rounding, or a product by zero, took it."""
+
+    code = "job.lie.vanished"
+
+    def __init__(self, lie: str) -> None:
+        super().__init__(
+            f"the lie {lie} changes neither the state nor an output of the unit",
+            next_step="tell another one: a later node, or another element",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Lie:
     """One element that a party changes: step of the unit, node of its Program, row-major place."""
@@ -62,6 +74,10 @@ class Lie:
         if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
             raise LieImpossible(f"{text!r} is not STEP:NODE:ELEMENT")
         return cls(*map(int, parts))
+
+    def __str__(self) -> str:
+        """Return STEP:NODE:ELEMENT."""
+        return f"{self.step}:{self.node}:{self.element}"
 
 
 def next_value(honest: Tensor) -> int:
@@ -252,4 +268,4 @@ def _batches(nodes: Sequence[Node], bytes_max: int) -> Iterable[range]:
     yield range(start, len(nodes))
 
 
-__all__ = ["Lie", "LieImpossible", "PartyRun", "next_value", "with_lie"]
+__all__ = ["Lie", "LieImpossible", "LieVanished", "PartyRun", "next_value", "with_lie"]
