@@ -16,8 +16,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, TypeAlias
 
-from eth_abi import decode, encode
-from eth_utils import keccak
+from eth_abi.abi import decode, encode
+from eth_utils.crypto import keccak
 
 from skerry.settle.books import Reason
 
@@ -87,7 +87,8 @@ class Contract:
 
     def creation(self, *arguments: Any) -> bytes:
         """Return the code that makes one of these."""
-        made = next((it for it in self._abi if it["type"] == "constructor"), {"inputs": []})
+        empty: Json = {"inputs": []}
+        made = next((it for it in self._abi if it["type"] == "constructor"), empty)
         return self.bytecode + encode([spelled(it) for it in made["inputs"]], arguments)
 
     def result(self, name: str, data: bytes) -> tuple[Any, ...]:

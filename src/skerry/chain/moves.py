@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Any, TypeAlias
 
-from eth_abi import encode
-from eth_utils import keccak
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
 
 from skerry.market.offers import (
     Offer,
@@ -116,9 +116,7 @@ def _award(it: acts.Award, site: Site, sign: Signature) -> Words:
     offers = tuple(
         _offer(
             signed.offer,
-            sign(
-                signed.signer, offer_message(signed.offer, chain=site.chain, market=site.market)
-            ),
+            sign(signed.signer, offer_message(signed.offer, chain=site.chain, market=site.market)),
         )
         for signed in it.offers
     )
@@ -192,9 +190,7 @@ def _audit_words(action: acts.MarketAction) -> tuple[str, Words] | None:
             return None
 
 
-def _market_words(
-    action: acts.MarketAction, site: Site, sign: Signature
-) -> tuple[str, Words]:
+def _market_words(action: acts.MarketAction, site: Site, sign: Signature) -> tuple[str, Words]:
     match action:
         case acts.CommitEpoch():
             return "commit_epoch", (action.root, action.rounds, action.tally)

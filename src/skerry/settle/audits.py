@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from skerry.base.digests import EMPTY
 from skerry.market.offers import NOBODY
 from skerry.market.terms import AUDITORS_MAX, Terms
 from skerry.settle import vault
@@ -29,7 +30,6 @@ from skerry.settle.actions import (
 )
 from skerry.settle.books import Audit, Books, Job, Reason, require
 from skerry.settle.rounds import remembered
-from skerry.base.digests import EMPTY
 from skerry.verify.audits import (
     draw_seed,
     drawn_index,
@@ -165,9 +165,7 @@ def show_verdict(books: Books, action: ShowVerdict, now: int) -> Books:
 def fell_auditor(books: Books, job: Job, seat: int, finder: bytes) -> Books:
     """Slash an auditor's stake; it takes part no more, and its pay is gone."""
     terms = job.terms
-    books = vault.slash(
-        books, terms.auditors[seat], terms.stake_auditor, finder, terms.submitter
-    )
+    books = vault.slash(books, terms.auditors[seat], terms.stake_auditor, finder, terms.submitter)
     return books.with_job(replace(job, fallen=job.fallen | 1 << seat))
 
 

@@ -60,7 +60,13 @@ def _check_solver(terms: Terms, lease: Lease, offer: Offer) -> None:
 
 
 def _check_offer(
-    terms: Terms, signed: SignedOffer, now: int, *, node: bytes, role: Role, stake: int,
+    terms: Terms,
+    signed: SignedOffer,
+    now: int,
+    *,
+    node: bytes,
+    role: Role,
+    stake: int,
     secret: bytes = EMPTY,
 ) -> None:
     offer = signed.offer
@@ -76,7 +82,13 @@ def _others(terms: Terms, sender: bytes) -> list[tuple[bytes, Role, int, int, by
     """Return (node, role, price, stake, secret) of whoever else must have offered, in order."""
     seats = range(AUDITORS_MAX)
     found = [
-        (terms.auditors[at], Role.AUDITOR, terms.price_audit, terms.stake_auditor, terms.secrets[at])
+        (
+            terms.auditors[at],
+            Role.AUDITOR,
+            terms.price_audit,
+            terms.stake_auditor,
+            terms.secrets[at],
+        )
         for at in seats
         if terms.auditors[at] != NOBODY
     ]

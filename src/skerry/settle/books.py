@@ -66,7 +66,7 @@ class Refused:
     reason: Reason
 
 
-class NotAllowed(Exception):  # noqa: N818 - a step out of the rules, caught by `rules.apply`
+class NotAllowed(Exception):
     """Carry a reason from the rule that found it up to `apply`."""
 
     def __init__(self, reason: Reason) -> None:

@@ -1,6 +1,6 @@
 """What holds in every state that any sequence of moves can reach.
 
-What    `solvent`: every token in the vault belongs to exactly one account or to the fire.
+What    `solvent`: every token in the vault belongs to exactly one account, or was burned.
         `phase_of`: which audit phase a second belongs to, which is exactly one. `stakes_locked`:
         what each party must have locked for its jobs; an account never holds less.
         `closing_moves`: how anyone, alone, brings a job to its end.
@@ -20,7 +20,7 @@ from skerry.settle.vault import held
 
 
 def solvent(books: Books, tokens: int) -> bool:
-    """Return whether `tokens` are exactly what everyone may claim, and nobody's claim is negative."""
+    """Return whether `tokens` are exactly what may be claimed, and no claim is negative."""
     claims = [
         value
         for it in books.accounts.values()

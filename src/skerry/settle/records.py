@@ -68,9 +68,7 @@ class Evidence:
     receipt_path: tuple[bytes, ...]
 
 
-def proves(
-    it: Evidence, job: bytes, epoch: int, *, root: bytes, rounds: range, lanes: int
-) -> bool:
+def proves(it: Evidence, job: bytes, epoch: int, *, root: bytes, rounds: range, lanes: int) -> bool:
     """Return whether evidence stands under the root of an epoch of `rounds`."""
     if it.round not in rounds:
         return False
