@@ -23,6 +23,7 @@ from pathlib import Path
 from rich.rule import Rule
 
 import skerry
+from skerry.base.chance import Chance
 from skerry.base.units import format_seconds
 from skerry.cli import console
 from skerry.cli.planning import plan_rows, preparation_bars
@@ -30,7 +31,7 @@ from skerry.cli.running import describe, evaluation_words, result_rows
 from skerry.cli.verifying import describe_move, receipt_rows, walk_rows
 from skerry.dataset import trigram_score
 from skerry.node.checking import open_past, walk_to_lie
-from skerry.node.dispute import read_receipt
+from skerry.node.dispute import draw_lie, read_receipt
 from skerry.node.events import RoundFinished, RunEvent, WorkerDown, WorkerUp
 from skerry.node.jobs import JobResult, Watchers, live_job
 from skerry.node.submission import JobFile, open_data
@@ -202,13 +203,10 @@ def show_move() -> Callable[[object], None]:
 
 
 def plant(receipt: Path) -> tuple[int, int, int]:
-    """Return a step, node and element of a float value in the middle of the unit's Program."""
-    past, claimed = open_past(receipt.resolve().parent.parent), read_receipt(receipt)
-    program = past.lanes.programs[past.name_of(claimed.unit)]
-    updated = next(it.node for it in program.outputs if it.role == "state" and it.name == "params")
-    step = secrets.randbelow(claimed.unit.steps)
-    element = secrets.randbelow(program.nodes[updated].type.elements)
-    return step, updated, element
+    """Draw a step, node and element whose change the receipt would tell."""
+    past = open_past(receipt.resolve().parent.parent)
+    lie = draw_lie(past, read_receipt(receipt), Chance.from_int(secrets.randbelow(1 << 62)))
+    return lie.step, lie.node, lie.element
 
 
 def main() -> None:

@@ -83,7 +83,7 @@ def test_a_wrong_key_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_missing_run_name_the_next_step(tmp_path: Path) -> None:
     assert as_json(tmp_path, "plan", "none.toml", code=2)["error"]["next"]
-    assert as_json(tmp_path, "sample", "runs/none", code=2)["error"]["code"] == "job.run.folder"
+    assert as_json(tmp_path, "sample", "runs/none", code=2)["error"]["code"] == "job.norun"
 
 
 @pytest.mark.slow

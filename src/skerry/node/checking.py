@@ -29,7 +29,7 @@ def open_past(run: Path) -> PastRun:
     """Return a run with its data, ready to be run again anywhere.
 
     Raises:
-        NotARun, NoSuchRun: the folder holds no run.
+        NoSuchRun: the folder holds no run.
     """
     file = kept_job(run)
     fast = file.job.train.arithmetic == "fast"
@@ -40,7 +40,7 @@ def verify_receipt(path: str | Path) -> Verdict:
     """Return whether a receipt is true, by running its unit again.
 
     Raises:
-        NotARun, NotOfThisRun, UnitAltered: it is not a receipt of the run whose folder it lies in.
+        NoSuchRun, NotOfThisRun, UnitAltered: it is not a receipt of the run whose folder it lies in.
     """
     receipt = Path(path)
     claimed = read_receipt(receipt)

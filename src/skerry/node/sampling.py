@@ -73,7 +73,7 @@ def open_trained(run: Path) -> TrainedModel:
     """Return the model of a run at its last checkpoint.
 
     Raises:
-        NotARun, CannotSample: there is no run, no checkpoint, or no Program to predict with.
+        NoSuchRun, CannotSample: there is no run, no checkpoint, or no Program to predict with.
     """
     file = kept_job(run)
     folder = RunFolder(run)

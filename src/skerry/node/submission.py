@@ -22,6 +22,7 @@ from skerry.job import Job, JobFileError, parse_job
 from skerry.messages.rounds import RunConfig
 from skerry.models import OpenedModel, import_function, open_model
 from skerry.node.life import RunJob
+from skerry.node.past import NoSuchRun
 from skerry.node.processes import CrewTerms
 from skerry.node.states import state_bytes
 from skerry.plan import JobShape, Machine, NoPlan, Plan, plan_local
@@ -46,17 +47,6 @@ PREDICT_ROWS = 1
 
 #: The job as it was started, every default filled in, in a run's folder.
 JOB_NAME = "job.json"
-
-
-class NotARun(JobError):
-    """A folder was named that holds no run."""
-
-    code = "job.run.folder"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            f"{folder} holds no run", next_step="`skerry ps` lists runs; `skerry run` starts one"
-        )
 
 
 class DataDoNotFit(JobError):
@@ -139,13 +129,13 @@ def kept_job(run: Path) -> JobFile:
     """Return the job of a run's folder, as it was started.
 
     Raises:
-        NotARun: the folder holds no run.
+        NoSuchRun: the folder holds no run.
     """
     try:
         job = msgspec.json.decode((run / JOB_NAME).read_bytes(), type=Job)
         text = (run / "job.toml").read_text(encoding="utf-8")
     except (OSError, ValueError, msgspec.MsgspecError) as error:
-        raise NotARun(run) from error
+        raise NoSuchRun(run) from error
     return JobFile(msgspec.structs.replace(job, output_dir=str(run)), text, run)
 
 
@@ -238,9 +228,10 @@ def trace_job(file: JobFile, report: Report) -> TracedJob:
         batch_types(job, manifest),
         profile=profile,
         predict_rows=PREDICT_ROWS,
+        build=lambda: open_model(job.model, folder=file.folder, seed=job.train.seed).module,
     )
     programs = round_programs(job, traced)
-    init = None if opened.weights_given else getattr(traced, "init", None)
+    init = None if opened.weights_given else traced.init
     if init is not None:
         programs["init"] = init
     initial = b"" if init is not None else state_bytes({"params": traced.initial_params})
