@@ -9,9 +9,11 @@ Rule    Nothing here computes a value.
 
 from __future__ import annotations
 
+import importlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Final, Protocol, cast
 
 import torch
@@ -19,8 +21,8 @@ import torch
 from skerry.base.errors import NodeError
 
 try:
-    from skerry.exact import _native as _extension
-except ImportError:  # pragma: no cover - an installation without a C compiler
+    _extension: ModuleType | None = importlib.import_module("skerry.exact._native")
+except ImportError:  # an installation without a C compiler
     _extension = None
 
 F4, I8, B1, F8, H2 = range(5)
@@ -35,7 +37,8 @@ SIZE: Final = (4, 8, 1, 8, 2)
     _TILE, _REDUCE, _QUANT_COLS, _TAKE, _SCATTER, _TOPK, _CUMSUM, _GEMM16, _UNFOLD, _ARGMAX,
 ) = range(1, 11)  # fmt: skip
 
-OUTER_MAX: Final = 5
+OUTER_MAX: Final = 8
+REDUCE_MAX: Final = 5
 TILE_ELEMENTS: Final = 1024
 MODE_EXPONENT, MODE_SUM_F32, MODE_AMAX, MODE_SUM, MODE_QSUM = range(5)
 #: Accumulators of a reduction over columns, see `Columns` in native/common.h.
@@ -186,8 +189,8 @@ def reduce_step(
     shift: int = 0,
 ) -> list[int]:
     """Lay out a reduction; `kept` and `reduced` are (size, stride) outermost first."""
-    sizes = [_padded([n for n, _ in dims], OUTER_MAX, 1) for dims in (kept, reduced)]
-    strides = [_padded([s for _, s in dims], OUTER_MAX, 0) for dims in (kept, reduced)]
+    sizes = [_padded([n for n, _ in dims], REDUCE_MAX, 1) for dims in (kept, reduced)]
+    strides = [_padded([s for _, s in dims], REDUCE_MAX, 0) for dims in (kept, reduced)]
     return _step(
         _REDUCE, mode, source.slot, source.offset, *sizes[0], *strides[0], *sizes[1], *strides[1],
         out.slot, out.offset, scale.slot, scale.offset, bits, shift, kind,

@@ -13,7 +13,7 @@ from typing import Final
 
 from skerry.exact import kernels as k
 from skerry.exact.native_fuse import Group, Step
-from skerry.exact.native_lower import Op, Unsupported
+from skerry.exact.native_ops import Op, Unsupported
 from skerry.exact.native_views import Val, View, dense_strides, walked
 
 
@@ -171,7 +171,7 @@ class Emitter:
         kept = View(x.val, 0, x.shape[:split], x.strides[:split]).collapsed()
         reduced = View(x.val, 0, x.shape[split:], x.strides[split:]).collapsed()
         reduced.sort(key=lambda dim: -dim[1])
-        if max(len(kept), len(reduced)) > k.OUTER_MAX:
+        if max(len(kept), len(reduced)) > k.REDUCE_MAX:
             raise Unsupported("reduction over too many strides")
         scale = place(op.writes[1]) if len(op.writes) > 1 else k.NOWHERE
         return k.reduce_step(

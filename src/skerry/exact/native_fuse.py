@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from skerry.exact.kernels import OUTER_MAX
-from skerry.exact.native_lower import Op
-from skerry.exact.native_views import View, boundaries, factor
+from skerry.exact.native_ops import COPY, Op, Unsupported
+from skerry.exact.native_views import Val, View, boundaries, factor, whole
 
 #: Instructions of one group; more would push registers out of the first-level cache.
 GROUP_OPS_MAX: Final = 96
@@ -125,8 +125,7 @@ def fused(ops: Iterable[Op]) -> list[Step]:
         if isinstance(step, Group) and step.accepts(op, after):
             _written(op, after)
         else:
-            steps.append(_opened(op, len(steps)))
-            _written(op, len(steps) - 1)
+            _open(steps, op)
     _sink(steps)
     return steps
 
@@ -137,12 +136,29 @@ def _after(op: Op) -> int:
     return after if op.out.whole else max(after, op.out.val.filled)
 
 
-def _opened(op: Op, index: int) -> Group:
+def _open(steps: list[Step], op: Op) -> None:
+    """Start a group for `op`; operands whose strides no common walk fits are copied first."""
     size = op.reads[0].elements if op.form == "row" else op.out.elements
     group = Group(size)
-    accepted = group.accepts(op, index)
-    assert accepted, f"{op.name} fits no group of its own"
-    return group
+    if not group.accepts(op, len(steps)):
+        op = Op(op.form, op.name, tuple(_dense(steps, view) for view in op.reads), op.writes,
+                op.imm, op.numbers)  # fmt: skip
+        if not group.accepts(op, len(steps)):
+            raise Unsupported(op.name)
+    steps.append(group)
+    _written(op, len(steps) - 1)
+
+
+def _dense(steps: list[Step], view: View) -> View:
+    if view.dense or view.val.literal is not None:
+        return view
+    copy = whole(Val(view.shape, view.val.kind, scale=view.val.scale))
+    group, op = Group(view.elements), Op("each", COPY[view.val.kind], (view,), (copy,))
+    if not group.accepts(op, len(steps)):
+        raise Unsupported(op.name)
+    steps.append(group)
+    _written(op, len(steps) - 1)
+    return copy
 
 
 def _written(op: Op, index: int) -> None:

@@ -10,8 +10,6 @@ Pure    No computing, apart from the constants that `fold` has computed.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
 from typing import Final
 
 import torch
@@ -19,8 +17,11 @@ from torch import Tensor
 
 from skerry.exact import kernels as k
 from skerry.exact.fold import fold
+from skerry.exact.native_ops import SUFFIX, Op, Unsupported
+from skerry.exact.native_patterns import Patterns
 from skerry.exact.native_views import Val, View, dense_strides, reshaped, viewed, whole
-from skerry.exact.torch_plan import exact_steps, unexpanded
+from skerry.exact.native_windows import Windows
+from skerry.exact.torch_plan import exact_steps
 from skerry.program.bounds import integer_bounds
 from skerry.program.graph import Node, Program
 
@@ -31,44 +32,11 @@ SUM_TERM_MAX: Final = 1 << 50
 
 _VIEWS: Final = frozenset(("reshape", "permute", "expand", "slice", "window"))
 _KINDS: Final = {"f32": k.F4, "i64": k.I8, "bool": k.B1}
-_SUFFIX: Final = {k.F4: "f4", k.I8: "i8", k.B1: "b1", k.F8: "f8", k.H2: "h2"}
-#: Operands of at most this many bits go to the int16 product.
-_NARROW_BITS: Final = 12
 _PLAIN: Final = frozenset(
-    "add sub mul div neg abs sqrt max min floordiv rem lt le eq and or not "
-    "exp log tanh erf sin cos".split()
-)
+    ("add", "sub", "mul", "div", "neg", "abs", "sqrt", "max", "min", "floordiv", "rem", "lt", "le",
+     "eq", "and", "or", "not", "exp", "log", "tanh", "erf", "sin", "cos")
+)  # fmt: skip
 _CARRIED: Final = frozenset(("add", "sub", "mul", "neg"))
-
-
-@dataclass(slots=True, eq=False)
-class Op:
-    """One operation of a plan.
-
-    Attributes:
-        form: "each" (elementwise), "row" (a reduction of rows) or the name of a step of its own.
-        name: the instruction of the tile machine, for "each" and "row".
-        reads: the operands.
-        writes: where the result goes; further results of a step of its own follow.
-        imm: a number for the instruction: bits, shift or stream.
-        numbers: what else a step of its own needs.
-    """
-
-    form: str
-    name: str
-    reads: tuple[View, ...]
-    writes: tuple[View, ...]
-    imm: int = 0
-    numbers: tuple[int, ...] = field(default=())
-
-    @property
-    def out(self) -> View:
-        """The first result."""
-        return self.writes[0]
-
-
-class Unsupported(Exception):  # noqa: N818 - never leaves this floor
-    """The native plan does not know this; the torch backend does."""
 
 
 class Lowering:
@@ -81,92 +49,17 @@ class Lowering:
         self.constants: list[tuple[Val, Tensor]] = []
         self._views: dict[int, View] = {}
         self._converted: dict[tuple[int, str], Val] = {}
-        self._unfolded: dict[int, tuple[View, int]] = {}
-        self._images: dict[int, Val] = {}
+        self._windows = Windows(self.ops)
         steps, self._carried = exact_steps(program, torch.device("cpu"), "float64")
         self._folded = fold(program, steps)
         self._bounds = integer_bounds(program)
-        self._needed = self._find_needed()
-        self._uses = self._count_uses()
-        self._column_sums = self._find_sums()
-        self._narrow = self._find_narrow()
+        self._pattern = Patterns(program, self._folded)
+        self._needed, self._uses = self._pattern.needed, self._pattern.uses
+        self._column_sums, self._narrow = self._pattern.sums, self._pattern.narrow
         for at in range(len(program.nodes)):
-            if at in self._needed and at not in self._views and at not in self._images:
+            if at in self._needed and at not in self._views and at not in self._windows.images:
                 self._lower(at)
         self.outputs = [self._delivered(output.node) for output in program.outputs]
-
-    # -- what is needed
-
-    def _find_needed(self) -> set[int]:
-        needed = {output.node for output in self.program.outputs}
-        for at in range(len(self.program.nodes) - 1, -1, -1):
-            if at in needed and at not in self._folded:
-                needed.update(self.program.nodes[at].inputs)
-        return needed
-
-    def _count_uses(self) -> dict[int, list[int]]:
-        uses: dict[int, list[int]] = {at: [] for at in self._needed}
-        for at in sorted(self._needed):
-            if at not in self._folded:
-                for read in self.program.nodes[at].inputs:
-                    uses[read].append(at)
-        for output in self.program.outputs:
-            uses[output.node].append(-1)
-        return uses
-
-    def _source(self, at: int, through: tuple[str, ...] = ("reshape", "expand")) -> int:
-        while self.program.nodes[at].op in through and at not in self._folded:
-            at = self.program.nodes[at].inputs[0]
-        return at
-
-    def _owns_exponent(self, at: int) -> int | None:
-        """Return the exponent node of a quantise if it is that of its own operand."""
-        node = self.program.nodes[at]
-        scale = unexpanded(self.program, node.inputs[1])
-        known = self.program.nodes[scale]
-        own = known.op == "exponent" and known.inputs[0] == node.inputs[0]
-        return scale if own and scale not in self._folded else None
-
-    def _find_sums(self) -> dict[int, tuple[int, int, int]]:
-        """Return exponent -> (quantise, sum, rescale) where the four are one sum of f32."""
-        found: dict[int, tuple[int, int, int]] = {}
-        for at in sorted(self._needed):
-            node = self.program.nodes[at]
-            if node.op != "rescale" or len(node.inputs) != 2 or at in self._folded:
-                continue
-            total, e = node.inputs[0], self._source(node.inputs[1])
-            if self.program.nodes[total].op != "sum" or len(self._uses[total]) != 1:
-                continue
-            terms = self.program.nodes[total].inputs[0]
-            quantise = self.program.nodes[terms]
-            if quantise.op != "quantise" or len(self._uses[terms]) != 1:
-                continue
-            same = self._owns_exponent(terms) == e and e not in found
-            axes = self.program.nodes[total].integers("axes")
-            if same and self.program.nodes[e].integers("axes") == axes:
-                found[e] = (terms, total, at)
-        return found
-
-    def _find_narrow(self) -> set[int]:
-        """Return the quantises, and the dots between them, that int16 holds."""
-        nodes = self.program.nodes
-        narrow = {
-            at
-            for at in self._needed
-            if nodes[at].op == "quantise"
-            and nodes[at].integer("bits") <= _NARROW_BITS
-            and at not in self._folded
-            and self._owns_exponent(at) is not None
-            and all(use >= 0 and nodes[use].op == "dot" for use in self._uses[at])
-        }
-        dots = [at for at in self._needed if nodes[at].op == "dot" and at not in self._folded]
-        size = -1
-        while len(narrow) != size:
-            size = len(narrow)
-            for at in dots:
-                if not narrow.issuperset(nodes[at].inputs):
-                    narrow.difference_update(nodes[at].inputs)
-        return narrow | {at for at in dots if narrow.issuperset(nodes[at].inputs)}
 
     # -- operands
 
@@ -184,7 +77,7 @@ class Lowering:
             if val.literal >= 1 << 63:
                 val.literal -= 1 << 64
         self.constants.append((val, tensor))
-        return View(val, tensor.storage_offset(), tuple(tensor.shape), strides)
+        return View(val, int(tensor.storage_offset()), tuple(tensor.shape), strides)
 
     def view(self, at: int) -> View:
         """Return the view of node `at`, a constant included."""
@@ -197,12 +90,7 @@ class Lowering:
         node = self.program.nodes[at]
         if at in self._folded:
             return self._constant(self._folded[at])
-        if at in self._unfolded:
-            return self._reshaped_copy(self._unfolded[at][0], node)
-        val = self._images[at]
-        n, outputs, places = val.shape
-        turned = View(val, 0, (n, places, outputs), (outputs * places, 1, places))
-        return self._reshaped_copy(turned, node)
+        return self._reshaped_copy(self._windows.in_order(at), node)
 
     def operand(self, at: int, want: str = "plain") -> View:
         """Return the view of node `at` as "plain", "carried" or "scale" storage."""
@@ -236,7 +124,7 @@ class Lowering:
     def copied(self, view: View) -> View:
         """Return a dense copy of the view."""
         new = Val(view.shape, view.val.kind, scale=view.val.scale)
-        self.ops.append(Op("each", f"copy_{_SUFFIX[new.kind]}", (view,), (whole(new),)))
+        self.ops.append(Op("each", f"copy_{SUFFIX[new.kind]}", (view,), (whole(new),)))
         return whole(new)
 
     def _delivered(self, at: int) -> View:
@@ -280,32 +168,18 @@ class Lowering:
             getattr(self, f"_{node.op}", self._unknown)(at, node)
 
     def _view_op(self, at: int, node: Node) -> None:
-        if node.op == "reshape" and node.inputs[0] in self._images:
-            val = self._images[node.inputs[0]]
-            n, outputs, places = val.shape
-            shape = node.type.shape
-            if shape[0] == n and shape[-1] == outputs and len(shape) > 2:
-                strides = (outputs * places, *dense_strides(shape[1:-1]), places)
-                self._views[at] = View(val, 0, shape, strides)
-                return
+        apart = self._windows.apart(node)
+        if apart is not None:
+            self._views[at] = apart
+            return
         x = self.view(node.inputs[0])
         found = viewed(node, x)
-        if found is None and self._is_matrix_of_windows(at, node, x):
+        product_only = all(
+            use >= 0 and self.program.nodes[use].op == "dot" for use in self._uses[at]
+        )
+        if found is None and product_only and self._windows.keeps(at, node, x):
             return
         self._views[at] = found or self._reshaped_copy(x, node)
-
-    def _is_matrix_of_windows(self, at: int, node: Node, x: View) -> bool:
-        """Leave a matrix that only products read to them, and note how its axes split."""
-        shape = node.type.shape
-        if len(shape) != 2 or x.val.kind != k.F8 or x.val.scale or at in self._narrow:
-            return False
-        if any(use < 0 or self.program.nodes[use].op != "dot" for use in self._uses[at]):
-            return False
-        for split in range(1, len(x.shape)):
-            if math.prod(x.shape[:split]) == shape[0]:
-                self._unfolded[at] = (x, split)
-                return True
-        return False
 
     def _unknown(self, at: int, node: Node) -> None:
         raise Unsupported(node.op)
@@ -318,18 +192,18 @@ class Lowering:
     def _each(self, at: int, node: Node) -> None:
         carried = self._carried[at] and node.op in _CARRIED
         reads = tuple(self.operand(i, "carried" if carried else "plain") for i in node.inputs)
-        name = f"{node.op}_{_SUFFIX[reads[0].val.kind]}"
+        name = f"{node.op}_{SUFFIX[reads[0].val.kind]}"
         self._emit(at, "each", name, reads)
 
     def _select(self, at: int, node: Node) -> None:
         reads = tuple(self.operand(i) for i in node.inputs)
-        self._emit(at, "each", f"select_{_SUFFIX[reads[1].val.kind]}", reads)
+        self._emit(at, "each", f"select_{SUFFIX[reads[1].val.kind]}", reads)
 
     def _cast(self, at: int, node: Node) -> None:
         x = self.operand(node.inputs[0])
         to = _KINDS[node.type.dtype]
-        name = f"cast_{_SUFFIX[x.val.kind]}_{_SUFFIX[to]}"
-        self._emit(at, "each", f"copy_{_SUFFIX[to]}" if x.val.kind == to else name, (x,))
+        name = f"cast_{SUFFIX[x.val.kind]}_{SUFFIX[to]}"
+        self._emit(at, "each", f"copy_{SUFFIX[to]}" if x.val.kind == to else name, (x,))
 
     def _uniform(self, at: int, node: Node) -> None:
         seed = self.operand(node.inputs[0])
@@ -337,31 +211,17 @@ class Lowering:
         self._emit(at, "each", "uniform", (repeated,), node.integer("stream"))
 
     def _quantise(self, at: int, node: Node) -> None:
-        own = self._owns_exponent(at) is not None
+        own = self._pattern.own_exponent(at) is not None
         reads = (self.operand(node.inputs[0]), self.operand(node.inputs[1], "scale"))
         name = "quantise_tight" if own else "quantise"
         name = "quantise_tight_h2" if at in self._narrow else name
         self._emit(at, "each", name, reads, node.integer("bits"))
 
     def _rescale(self, at: int, node: Node) -> None:
-        if node.inputs[0] in self._images and len(node.inputs) == 3:
-            source = self._images[node.inputs[0]]
-            n, outputs, places = source.shape
-            grids = [reshaped(self.operand(i, "scale"), (n, places, outputs)) for i in node.inputs[1:]]
-            turned = [
-                View(g.val, g.offset, (n, outputs, places), (g.strides[0], g.strides[2], g.strides[1]))
-                for g in grids
-                if g is not None
-            ]
-            if len(turned) == 2:
-                self._images[at] = val = Val(source.shape, k.F4)
-                imm = node.integer("shift")
-                self.ops.append(Op("each", "rescale2", (whole(source), *turned), (whole(val),), imm))
-                return
-        reads = (
-            self.operand(node.inputs[0], "carried"),
-            *(self.operand(i, "scale") for i in node.inputs[1:]),
-        )
+        grids = tuple(self.operand(i, "scale") for i in node.inputs[1:])
+        if self._windows.rescaled(at, node, grids):
+            return
+        reads = (self.operand(node.inputs[0], "carried"), *grids)
         self._emit(at, "each", f"rescale{len(reads) - 1}", reads, node.integer("shift"))
 
     # -- reductions
@@ -433,14 +293,18 @@ class Lowering:
         return (
             self.program.nodes[q].op == "quantise"
             and q not in self._folded
-            and self._owns_exponent(q) == e
+            and self._pattern.own_exponent(q) == e
         )
 
     def _sum(self, at: int, node: Node) -> None:
         axes = node.integers("axes")
         terms = node.inputs[0]
         cols = self.program.nodes[terms].type.elements // node.type.elements
-        e = self._owns_exponent(terms) if self.program.nodes[terms].op == "quantise" else None
+        e = (
+            self._pattern.own_exponent(terms)
+            if self.program.nodes[terms].op == "quantise"
+            else None
+        )
         want = "carried" if self._carried[at] else "plain"
         if e is not None and len(self._uses[terms]) == 1 and self._carried[at]:
             rows = self._rows(self.operand(self.program.nodes[terms].inputs[0]), axes)
@@ -454,7 +318,7 @@ class Lowering:
         bound = self._bounds[terms]
         small = want == "plain" or (bound is not None and bound <= SUM_TERM_MAX)
         if self._fits_rows(rows, cols) and small:
-            self._emit(at, "row", f"row_sum_{_SUFFIX[rows.val.kind]}", (rows,), numbers=(cols,))
+            self._emit(at, "row", f"row_sum_{SUFFIX[rows.val.kind]}", (rows,), numbers=(cols,))
         else:
             numbers = (k.MODE_SUM, len(axes), 1, 0)
             self._emit(at, "reduce", "", (rows,), numbers=numbers)
@@ -462,7 +326,7 @@ class Lowering:
     def _drop(self, at: int) -> None:
         """Take back the op of a node that its only user has absorbed."""
         val = self.view(at).val
-        self.ops = [op for op in self.ops if op.out.val is not val]
+        self.ops[:] = [op for op in self.ops if op.out.val is not val]
 
     def _amax(self, at: int, node: Node) -> None:
         x, axes = self.operand(node.inputs[0]), node.integers("axes")
@@ -483,7 +347,7 @@ class Lowering:
     # -- moves and products
 
     def _dot(self, at: int, node: Node) -> None:
-        if at not in self._narrow and (self._convolved(at, node) or self._correlated(at, node)):
+        if self._windowed_product(at, node):
             return
         rank = len(node.type.shape)
         reads = []
@@ -498,55 +362,19 @@ class Lowering:
             reads.append(flat)
         self._emit(at, "gemm16" if at in self._narrow else "dot", "", tuple(reads))
 
-    def _convolved(self, at: int, node: Node) -> bool:
-        """Multiply windows image by image: [N, O, places], the order that its readers want."""
-        if node.inputs[0] not in self._unfolded or node.inputs[1] in self._unfolded:
+    def _windowed_product(self, at: int, node: Node) -> bool:
+        """Multiply windows image by image, where an operand is a matrix of them."""
+        a, b = node.inputs
+        if b in self._windows.unfolded:
+            rows = None if a in self._windows.unfolded else self.operand(a, "carried")
+            out = Val(node.type.shape, k.F8)
+            if self._windows.correlated(node, rows, out):
+                self._views[at] = whole(out)
+                return True
             return False
-        x, split = self._unfolded[node.inputs[0]]
-        kernel = self.operand(node.inputs[1], "carried")
-        n, outputs = x.shape[0], kernel.shape[0]
-        if split < 2 or len(x.shape) > 7 or kernel.val.literal is not None:
+        if a not in self._windows.unfolded:
             return False
-        places, terms = math.prod(x.shape[1:split]), kernel.shape[1]
-        order = (*range(split, len(x.shape)), *range(1, split))
-        columns = Val((terms, places), k.F8)
-        self._images[at] = val = Val((n, outputs, places), k.F8)
-        image = View(
-            x.val, x.offset, tuple(x.shape[i] for i in order), tuple(x.strides[i] for i in order)
-        )
-        writes = (whole(val), whole(columns))
-        self.ops.append(Op("convolve", "", (image, kernel), writes, numbers=(n, x.strides[0])))
-        return True
-
-    def _correlated(self, at: int, node: Node) -> bool:
-        """Multiply with windows whose places are summed, image by image."""
-        if node.inputs[1] not in self._unfolded:
-            return False
-        x, split = self._unfolded[node.inputs[1]]
-        n = x.shape[split]
-        inside = x.shape[split + 1 :]
-        if node.inputs[0] in self._unfolded:
-            other, other_split = self._unfolded[node.inputs[0]]
-            rest = View(other.val, other.offset, other.shape[2:], other.strides[2:]).collapsed()
-            if other_split != 1 or other.shape[1] != n or len(rest) != 1:
-                return False
-            step, (size, stride) = other.strides[1], rest[0]
-            first = View(other.val, other.offset, (other.shape[0], size), (other.strides[0], stride))
-        else:
-            a = self.operand(node.inputs[0], "carried")
-            size, step = a.shape[1] // n, a.strides[1] * (a.shape[1] // n)
-            first = View(a.val, a.offset, (a.shape[0], size), a.strides)
-        if math.prod(inside) != size or len(x.shape) > 7 or first.val.literal is not None:
-            return False
-        columns = Val((node.type.shape[1], size), k.F8)
-        image = View(
-            x.val, x.offset, (*x.shape[:split], *inside), (*x.strides[:split], *x.strides[split + 1 :])
-        )
-        val = self._new(at)
-        writes = (whole(val), whole(columns))
-        numbers = (n, x.strides[split], step)
-        self.ops.append(Op("correlate", "", (image, first), writes, numbers=numbers))
-        return True
+        return self._windows.convolved(at, node, self.operand(b, "carried"))
 
     def _concat(self, at: int, node: Node) -> None:
         axis = node.integer("axis")
@@ -556,7 +384,7 @@ class Lowering:
         for i in node.inputs:
             x = self.operand(i, want)
             out = View(val, begin * strides[axis], x.shape, strides)
-            self.ops.append(Op("each", f"copy_{_SUFFIX[val.kind]}", (x,), (out,)))
+            self.ops.append(Op("each", f"copy_{SUFFIX[val.kind]}", (x,), (out,)))
             begin += x.shape[axis]
 
     def _pad(self, at: int, node: Node) -> None:
@@ -574,7 +402,7 @@ class Lowering:
             offset += (a + first * (gap + 1)) * strides[axis]
             strides[axis] *= gap + 1
         out = View(val, offset, tuple(shape), tuple(strides))
-        copy = f"copy_{_SUFFIX[val.kind]}"
+        copy = f"copy_{SUFFIX[val.kind]}"
         if not out.whole:
             literal = self._literal(val.kind, node)
             fill = Val((1,), val.kind, source="constant", literal=literal)

@@ -22,7 +22,8 @@ from torch import Tensor
 from skerry.exact import kernels as k
 from skerry.exact.native_emit import Emitter, place
 from skerry.exact.native_fuse import Group, Step, fused, mark_lives, operations
-from skerry.exact.native_lower import Lowering, Op, Unsupported
+from skerry.exact.native_lower import Lowering
+from skerry.exact.native_ops import Op, Unsupported
 from skerry.exact.native_views import Val, View
 from skerry.exact.ports import bind_inputs, deliver
 from skerry.exact.torch_backend import TensorExecutable, compile_torch
@@ -39,7 +40,7 @@ _POOL_MAX: Final = 3
 
 def _storage_uses(tensor: Tensor) -> int:
     """Return how many tensors and storages share the memory of a tensor."""
-    count: int = torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)  # type: ignore[attr-defined]
+    count: int = torch._C._storage_Use_Count(tensor.untyped_storage()._cdata)
     return count
 
 
@@ -232,13 +233,12 @@ class NativeExecutable:
         multiply = torch.mm if a.dim() == 2 else torch.bmm
         return lambda: multiply(a, turned, out=out)
 
-
     def _unfolding(self, image: View, columns: View, step: int, n: int) -> list[array[int]]:
         """Return for each image the words that lay out its windows as columns."""
         dims = list(zip(image.shape, image.strides, strict=True))
-        at = place(image)
+        at, to = place(image), place(columns)
         return [
-            array("q", k.unfold_step(k.Place(at.slot, at.offset + 8 * step * i), dims, place(columns)))
+            array("q", k.unfold_step(k.Place(at.slot, at.offset + 8 * step * i), dims, to))
             for i in range(n)
         ]
 

@@ -37,13 +37,14 @@ enum {
     ROW_STRIDED_OUT = 9,
 };
 
-#define OUTER_MAX 5
-#define REG_WORDS 12
+#define OUTER_MAX 8
+#define RED_MAX 5 /* dims of a reduction */
 #define INSTR_WORDS 8
 /* header of a tile step */
-enum { H_KIND, H_WORDS, H_OUTER, H_DIMS, H_COLS = 8, H_REGS, H_INSTRS, H_TILE_ROWS, H_TILE_COLS, H_END };
+enum { H_KIND, H_WORDS, H_OUTER, H_DIMS, H_COLS = H_DIMS + OUTER_MAX, H_REGS, H_INSTRS, H_TILE_ROWS, H_TILE_COLS, H_END };
 /* register */
-enum { R_CLASS, R_KIND, R_SLOT, R_OFFSET, R_COL_STRIDE, R_STRIDES, R_SCRATCH = 10, R_SPARE };
+enum { R_CLASS, R_KIND, R_SLOT, R_OFFSET, R_COL_STRIDE, R_STRIDES,
+       R_SCRATCH = R_STRIDES + OUTER_MAX, R_SPARE, REG_WORDS };
 /* instruction */
 enum { I_OP, I_DST, I_A, I_B, I_C, I_IMM, I_IMM2, I_SPARE };
 
