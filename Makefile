@@ -13,7 +13,7 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help setup demo test slow lint types format reference lock clean
+.PHONY: help setup chain contracts demo test slow lint types format reference lock clean
 
 help:                 ## say what each word does
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -32,13 +32,19 @@ $(VENV)/.built: $(VENV)/.locked pyproject.toml setup.py $(NATIVE)
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup           ## train a small language model over 4 workers, kill one, verify, catch a lie
+chain: setup          ## install the local chain that the court runs on
+	@$(BIN)/python -m scripts.chain
+
+contracts: setup      ## compile the contracts into the package
+	@$(BIN)/python -m scripts.contracts
+
+demo: chain           ## train a small language model over 4 workers, kill one, verify, catch a lie
 	@$(BIN)/python examples/demo.py
 
-test: setup           ## the fast tests
+test: chain           ## the fast tests
 	@$(BIN)/python -m pytest $(ARGS)
 
-slow: setup           ## the tests that take seconds rather than milliseconds
+slow: chain           ## the tests that take seconds rather than milliseconds
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: setup           ## style, format, spelling, floors

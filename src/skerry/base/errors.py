@@ -6,7 +6,8 @@ SkerryError
 ├── PlanError     change the job or the fleet
 ├── PeerError     another party sent something wrong: retry elsewhere
 ├── FaultError    the bits differ: dispute
-└── NodeError     this machine cannot go on: free a resource, then resume
+├── NodeError     this machine cannot go on: free a resource, then resume
+└── ChainError    the chain or the way to it: see `retryable`
 
 Every error carries a stable `code`, one sentence of what and why, and the `next_step` a person can
 take. The exit code of the command line follows the branch.
@@ -70,3 +71,11 @@ class NodeError(SkerryError):
 
     code = "node"
     exit_code = 6
+
+
+class ChainError(SkerryError):
+    """The chain, or the way to it, does not do what is needed; `retryable` says if it may yet."""
+
+    code = "chain"
+    exit_code = 7
+    retryable = False
