@@ -17,13 +17,13 @@ JOB = Path(__file__).resolve().parent.parent / "jobs" / "kjv.toml"
 
 
 def run(*, quick: bool, note: Note) -> dict[str, Any]:
-    """Run one round (quick) or four and add up what the workers report."""
-    rounds = 1 if quick else 4
+    """Run three rounds (quick) or twelve and add up what the workers report."""
+    rounds = 3 if quick else 12
     data = Path("runs") / "benchmarks"
     with tempfile.TemporaryDirectory(dir=_made(data)) as place:
         file = load_job(
             JOB,
-            [f"output_dir={f'{data}/{Path(place).name}'!r}", f"train.max_steps={30 * rounds}",
+            [f"output_dir={f'{data}/{Path(place).name}'!r}", f"train.max_steps={10 * rounds}", "train.warmup_steps=0",
              "resources.workers=1", "checkpoint.save_steps=0", "checkpoint.eval_steps=0",
              "checkpoint.eval_batches=1"],
         )  # fmt: skip

@@ -38,8 +38,8 @@ from skerry.node.submission import JobFile, open_data
 from skerry.verify import Finding
 
 JOB = Path(__file__).resolve().parent.parent / "jobs" / "kjv.toml"
-KILL_WORKER_AFTER_ROUND = 1
-KILL_RUN_AFTER_ROUND = 3
+KILL_WORKER_AFTER_ROUND = 3
+KILL_RUN_AFTER_ROUND = 9
 PROMPT = "In the beginning"
 
 
