@@ -327,10 +327,10 @@ def _scatter_add(
         width *= v.shape[axis]
     row: uint256 = claim.element // width
     if len(v.shape) > 1:
-        if openings.number(claim, node.inputs[0], index, run, shown[0]) != row:
+        if openings.plain(claim, node.inputs[0], index, run, shown[0]) != row:
             return 1, 0
         at: uint256 = run * width + claim.element % width
-        return 2, openings.number(claim, node.inputs[1], v, at, shown[1])
+        return 2, openings.plain(claim, node.inputs[1], v, at, shown[1])
     openings.hold(claim, node.inputs[0], index, run, shown[0])
     if node.inputs[0] == node.inputs[1]:
         return 1, self._selected(shown[0].data, shown[0].data, row)

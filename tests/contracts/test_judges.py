@@ -17,9 +17,18 @@ from benchmarks.step_run import StepRun
 from scripts.contracts import compiled, compiled_by_venom
 from scripts.evm import Judges, Reverted, judges
 from skerry.base.digests import tree_depth
+from skerry.commit.tensors import leaf_of
 from skerry.program import OPS, Program, judged_node
 from skerry.verify import folds, leaf
-from skerry.verify.judged import Claim, Opened, OpeningRefused, node_leaf, read_node
+from skerry.verify.judged import (
+    Claim,
+    Opened,
+    OpeningRefused,
+    node_leaf,
+    packed,
+    read_node,
+    unpacked,
+)
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
 DEPLOYED = ("arithmetic", "adjudicator", "folds", "wiring")
@@ -267,3 +276,33 @@ def test_a_program_names_the_nodes_that_are_judged() -> None:
     assert isinstance(run.program, Program)
     claim = leaf.claim_of(run.program, run.values(0), at, 0)
     assert claim == leaf.Gathered(run.program, run, 0, at).claim(0)
+
+
+# ---- packed leaves -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", range(1, 9))
+def test_a_leaf_of_integers_may_travel_by_its_lowest_bytes(width: int, chain: Judges) -> None:
+    rng = random.Random(width)
+    limit = 1 << 8 * width - 1
+    c = Cases(rng)
+    x = c.i64(2, 515, low=-limit, high=limit - 1)
+    run = StepRun(*c.done(c.b.node("neg", (x,))))
+    at = run.program.outputs[0].node
+    raw = judged_node(run.program, at)
+    for element in (0, 511, 515, 1026):
+        claim = leaf.Gathered(run.program, run, 0, at).claim(element)
+        (shown,) = leaf.openings_for(run.program, run, 0, at, element)
+        whole = run.leaf(0, 0, leaf_of((2, 515), element)[0])
+        assert len(shown.data) <= len(whole) * width // 8
+        assert unpacked(packed(whole), len(whole) // 8) == whole
+        for data in (shown.data, whole):
+            opened = (Opened(data, shown.path),)
+            assert leaf.judge(claim, raw, opened) == run.bits(at, element)
+            got = chain.adjudicator.call("judge", as_claim(claim), raw, as_shown(opened))
+            assert got == run.bits(at, element)
+        short = (Opened(shown.data[:-1], shown.path),)
+        with pytest.raises(OpeningRefused):
+            leaf.judge(claim, raw, short)
+        with pytest.raises(Reverted):
+            chain.adjudicator.call("judge", as_claim(claim), raw, as_shown(short))

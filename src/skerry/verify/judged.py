@@ -30,7 +30,7 @@ from skerry.commit.tensors import (
 from skerry.commit.transcript import seal_trace
 from skerry.commit.trees import climb
 from skerry.program.canonical import Operand, operand_bytes
-from skerry.program.graph import Attr, Node, TensorType
+from skerry.program.graph import I64, Attr, Node, TensorType
 
 Bits: TypeAlias = int
 """An element: an f32 as its 32 bits, an i64 as its two's complement, a bool as 0 or 1."""
@@ -152,8 +152,8 @@ def signed(bits: Bits) -> int:
 class Leaves(Protocol):
     """Where a judge gets leaves from, each asked for once and in the order of the rules."""
 
-    def leaf(self, at: int, kind: TensorType, leaf: int) -> bytes:
-        """Return the bytes of one leaf of the value of node `at`."""
+    def leaf(self, at: int, kind: TensorType, leaf: int, *, packed: bool = False) -> bytes:
+        """Return the bytes of one leaf of the value of node `at`; `packed` lets it travel so."""
         ...
 
     def literal(self, tensor: bytes, kind: TensorType, leaf: int) -> bytes:
@@ -165,10 +165,31 @@ class Leaves(Protocol):
         ...
 
 
-def number(leaves: Leaves, at: int, kind: TensorType, element: int) -> Bits:
-    """Return one element of the value of node `at`."""
+def number(
+    leaves: Leaves, at: int, kind: TensorType, element: int, *, packed: bool = False
+) -> Bits:
+    """Return one element of the value of node `at`, from a leaf that travels packed if asked."""
     leaf, place = leaf_of(kind.shape, element)
-    return element_bits(leaves.leaf(at, kind, leaf), kind.dtype, place)
+    data = leaves.leaf(at, kind, leaf, packed=packed and kind.dtype == I64)
+    return element_bits(data, kind.dtype, place)
+
+
+def packed(data: bytes) -> bytes:
+    """Return a leaf of i64 by the lowest bytes of each number alone, as few as hold them all."""
+    numbers = [data[at : at + 8] for at in range(0, len(data), 8)]
+    width = 1
+    for width in range(1, 8):
+        if all(unpacked(it[:width], 1) == it for it in numbers):
+            return b"".join(it[:width] for it in numbers)
+    return data
+
+
+def unpacked(data: bytes, count: int) -> bytes:
+    """Return the leaf of `count` i64 of which each is shown by its lowest bytes alone."""
+    width = len(data) // count
+    need(width > 0 and width * count == len(data), "the numbers are not packed alike")
+    numbers = [data[at : at + width] for at in range(0, len(data), width)]
+    return b"".join(it + (b"\xff" if it[-1] >> 7 else b"\0") * (8 - width) for it in numbers)
 
 
 _operand_decoder = msgspec.msgpack.Decoder(Operand)
@@ -181,21 +202,21 @@ class Shown:
         self._claim = claim
         self._left = list(openings)
 
-    def leaf(self, at: int, kind: TensorType, leaf: int) -> bytes:
+    def leaf(self, at: int, kind: TensorType, leaf: int, *, packed: bool = False) -> bytes:
         """Return the bytes of a leaf that hangs on the trace."""
-        opened, tensor, rest = self._tensor(kind, leaf)
+        data, tensor, rest = self._tensor(kind, leaf, packed=packed)
         claim = self._claim
         need(0 <= at < claim.values, "there is no such operand")
         need(len(rest) == tree_depth(claim.values), "the path has another length")
         root = seal_trace(claim.values, climb(tensor, at, rest))
         need(root == claim.trace, "the leaf does not hang on the trace")
-        return opened.data
+        return data
 
     def literal(self, tensor: bytes, kind: TensorType, leaf: int) -> bytes:
         """Return the bytes of a leaf of the literal."""
-        opened, found, rest = self._tensor(kind, leaf)
+        data, found, rest = self._tensor(kind, leaf)
         need(found == tensor and not rest, "the leaf is not the literal's")
-        return opened.data
+        return data
 
     def operand(self, root: bytes, count: int, axis: int, place: int) -> Operand:
         """Return the operand that is shown under the root of a concat."""
@@ -218,14 +239,19 @@ class Shown:
         need(bool(self._left), "an opening is missing")
         return self._left.pop(0)
 
-    def _tensor(self, kind: TensorType, leaf: int) -> tuple[Opened, bytes, tuple[bytes, ...]]:
-        """Return the next opening, the tensor that it is a leaf of, and the rest of its path."""
+    def _tensor(
+        self, kind: TensorType, leaf: int, *, packed: bool = False
+    ) -> tuple[bytes, bytes, tuple[bytes, ...]]:
+        """Return the next leaf's bytes, the tensor that it is of, and the rest of its path."""
         opened = self._next()
         count = leaf_count(kind.shape)
         need(0 <= leaf < count, "there is no such leaf")
         first, stop = leaf_span(kind.shape, leaf)
-        need(len(opened.data) == (stop - first) * ITEM_BYTES[kind.dtype], "the leaf is too short")
+        data, whole = opened.data, (stop - first) * ITEM_BYTES[kind.dtype]
+        if packed and len(data) < whole:
+            data = unpacked(data, stop - first)
+        need(len(data) == whole, "the leaf has another length")
         levels = tree_depth(count)
         need(len(opened.path) >= levels, "the path has another length")
-        root = climb(leaf_digest(opened.data), leaf, opened.path[:levels])
-        return opened, seal_tensor(kind.dtype, kind.shape, root), opened.path[levels:]
+        root = climb(leaf_digest(data), leaf, opened.path[:levels])
+        return data, seal_tensor(kind.dtype, kind.shape, root), opened.path[levels:]

@@ -44,6 +44,7 @@ from skerry.verify.judged import (
     read_node,
     signed,
 )
+from skerry.verify.judged import packed as pack
 from skerry.verify.walk import RunRoots
 
 _VIEWS = ("reshape", "permute", "expand", "slice", "window", "pad")
@@ -80,7 +81,7 @@ def element(judged: Judged, at: int, leaves: Leaves) -> Bits:
         case "iota":
             return unravel(at, judged.made.shape)[judged.node.integer("axis")]
         case "uniform":
-            seed = number(leaves, judged.node.inputs[0], judged.reads[0], 0)
+            seed = number(leaves, judged.node.inputs[0], judged.reads[0], 0, packed=True)
             return scalar.bits_f32(scalar.uniform(seed, judged.node.integer("stream"), at))
         case "const":
             leaf, place = leaf_of(judged.made.shape, at)
@@ -101,7 +102,7 @@ def _each(judged: Judged, at: int, leaves: Leaves) -> Bits:
     found: dict[int, Bits] = {}
     for read, kind in zip(judged.node.inputs, judged.reads, strict=True):
         if read not in found:
-            found[read] = number(leaves, read, kind, at)
+            found[read] = number(leaves, read, kind, at, packed=True)
     values = [
         signed(found[read]) if kind.dtype == "i64" else found[read]
         for read, kind in zip(judged.node.inputs, judged.reads, strict=True)
@@ -127,17 +128,17 @@ def _view(judged: Judged, at: int, leaves: Leaves) -> Bits:
     origin = source(judged, at)
     if origin is None:
         return canonical(judged.made.dtype, judged.node.integer("value"))
-    return number(leaves, judged.node.inputs[0], judged.reads[0], origin)
+    return number(leaves, judged.node.inputs[0], judged.reads[0], origin, packed=True)
 
 
 def _take(judged: Judged, at: int, leaves: Leaves) -> Bits:
     x, index = judged.reads
     at_x, at_index = judged.node.inputs
     place, column = divmod(at, math.prod(x.shape[1:]))
-    row = signed(number(leaves, at_index, index, place))
+    row = signed(number(leaves, at_index, index, place, packed=True))
     if not 0 <= row < x.shape[0]:
         return 0
-    return number(leaves, at_x, x, row * math.prod(x.shape[1:]) + column)
+    return number(leaves, at_x, x, row * math.prod(x.shape[1:]) + column, packed=True)
 
 
 def _concat(judged: Judged, at: int, leaves: Leaves) -> Bits:
@@ -147,7 +148,7 @@ def _concat(judged: Judged, at: int, leaves: Leaves) -> Bits:
     inside = place - operand.start
     need(0 <= inside < operand.type.shape[axis], "the operand does not hold the element")
     origin = ravel((*index[:axis], inside, *index[axis + 1 :]), operand.type.shape)
-    return number(leaves, operand.node, operand.type, origin)
+    return number(leaves, operand.node, operand.type, origin, packed=True)
 
 
 # ---- openings from a run of one's own ------------------------------------------------------------
@@ -165,12 +166,12 @@ class Gathered:
         """Return the claim about an element in one's own trace."""
         return claim_of(self._program, self._values, self._node, element)
 
-    def leaf(self, at: int, kind: TensorType, leaf: int) -> bytes:
+    def leaf(self, at: int, kind: TensorType, leaf: int, *, packed: bool = False) -> bytes:
         """Return the bytes of a leaf of a value of the step."""
         data = self._run.leaf(self._step, at, leaf)
         inside = merkle_path(merkle_levels(self._run.leaf_digests(self._step, at)), leaf)
         above = merkle_path(merkle_levels(self._values), at)
-        self.openings.append(Opened(data, (*inside, *above)))
+        self.openings.append(Opened(pack(data) if packed else data, (*inside, *above)))
         return data
 
     def literal(self, tensor: bytes, kind: TensorType, leaf: int) -> bytes:
