@@ -8,7 +8,18 @@ import json
 import os
 import sys
 
-NAMES = ("exact", "identity", "quality", "commit", "trace", "fuzz")
+NAMES = (
+    "exact",
+    "identity",
+    "quality",
+    "commit",
+    "trace",
+    "fuzz",
+    "happy",
+    "audit",
+    "adjudicate",
+    "leaf_gas",
+)
 
 
 def summary(name: str) -> str:
