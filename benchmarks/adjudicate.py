@@ -145,7 +145,7 @@ def structures(tally: Tally, chain: Judges, op: str, count: int, rng: random.Ran
 def run(*, quick: bool, note: Note) -> dict[str, Any]:
     """Compare every op."""
     chain, tally, rng = judges(), Tally(), random.Random(7)
-    scalar, other = (600, 48) if quick else (100_000, 1_000)
+    scalar, other = (250, 24) if quick else (100_000, 1_000)
     start = time.perf_counter()
     for op in ELEMENTWISE:
         vectors(tally, chain, op, scalar, rng)
