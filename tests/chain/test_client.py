@@ -38,7 +38,7 @@ from skerry.chain.errors import (
 )
 from skerry.chain.events import EventCursor
 from skerry.chain.keyfiles import read_key, write_key
-from skerry.chain.outbox import Fees, Outbox
+from skerry.chain.outbox import Fees, Outbox, Sent
 from skerry.chain.rpc import Rpc, hexed
 from tests.chain.local import CHAIN, LIMITS, HandClock, chain_key, outbox, placed
 from tests.contracts.evm import COURT, address
@@ -76,6 +76,16 @@ def raise_on(box: Outbox, clock: HandClock) -> None:
         box.look_after()
 
 
+def until_mined(box: Outbox, *keys: str) -> list[Sent]:
+    """Look after an outbox until some moves are mined: a node answers before it has mined."""
+    for _ in range(2_000):
+        box.look_after()
+        found = [it for it in map(box.find, keys) if it is not None and it.state != "sent"]
+        if len(found) == len(keys):
+            return found
+    raise AssertionError(f"{keys} are not mined")
+
+
 def balance(rpc: Rpc, who: bytes = TO) -> int:
     return rpc.number("eth_getBalance", hexed(who), "latest")
 
@@ -87,7 +97,7 @@ def test_a_key_is_one_transaction_for_good(rpc: Rpc, tmp_path: Path) -> None:
     box = outbox(rpc, 1, tmp_path)
     first = box.send("pay", TO, b"", value=5)
     assert box.send("pay", TO, b"", value=5) == first
-    assert box.look_after()[0].state == "final"
+    assert until_mined(box, "pay")[0].state == "final"
     assert box.send("pay", TO, b"", value=7).name == first.name
     assert balance(rpc) == 5
 
@@ -102,7 +112,7 @@ def test_an_outbox_that_died_before_sending_sends_the_same_bytes(rpc: Rpc, tmp_p
     assert again.send("pay", TO, b"", value=5) == sent
     again.look_after()
     mine(rpc)
-    assert [it.name for it in again.look_after()] == [sent.name]
+    assert [it.name for it in until_mined(again, "pay")] == [sent.name]
     assert balance(rpc) == 5
 
 
@@ -111,6 +121,7 @@ def test_many_threads_get_nonces_without_gaps(rpc: Rpc, tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         sent = list(pool.map(lambda it: box.send(f"pay {it % 12}", TO, b"", value=1), range(24)))
     assert {it.nonce for it in sent} == set(range(12))
+    until_mined(box, *{it.key for it in sent})
     assert balance(rpc) == 12
 
 
@@ -128,7 +139,7 @@ def test_a_fee_is_raised_under_the_same_nonce_until_it_may_not_be(rpc: Rpc, tmp_
     with pytest.raises(TransactionStuck):
         raise_on(box, clock)
     mine(rpc)
-    assert box.look_after()[0].state == "final"
+    assert until_mined(box, "pay")[0].state == "final"
     assert balance(rpc) == 5
 
 
@@ -150,11 +161,12 @@ def test_a_mined_transaction_is_followed_through_a_reorganisation(rpc: Rpc, tmp_
     box = outbox(rpc, 1, tmp_path, depth=3)
     before = rpc.ask("evm_snapshot")
     sent = box.send("pay", TO, b"", value=5)
-    assert [it.state for it in box.look_after()] == ["mined"]
+    assert [it.state for it in until_mined(box, "pay")] == ["mined"]
     rpc.ask("evm_revert", before)
     assert balance(rpc) == 0
     box.look_after()
-    assert box.find("pay") == sent
+    again = until_mined(box, "pay")[0]
+    assert (again.name, again.state) == (sent.name, "mined")
     mine(rpc, 3)
     assert [it.state for it in box.look_after()] == ["final"]
     assert balance(rpc) == 5
@@ -179,9 +191,7 @@ def test_who_has_too_little_or_is_refused_sends_nothing(rpc: Rpc, tmp_path: Path
     assert error.value.reason == "funds"
     assert box.find("pay") is box.find("exit") is None
     sent = box.send("overtaken", manifest.at("vault"), move, gas=100_000)
-    box.look_after()
-    mined = box.find(sent.key)
-    assert mined is not None
+    mined = until_mined(box, sent.key)[0]
     with pytest.raises(MoveReverted):
         box.check(mined)
 
@@ -236,6 +246,7 @@ def test_another_chain_other_code_and_another_time_are_refused(rpc: Rpc, tmp_pat
 def test_a_deployment_needs_an_account_of_its_own(rpc: Rpc, tmp_path: Path) -> None:
     box = outbox(rpc, 1, tmp_path)
     box.send("pay", TO, b"", value=5)
+    until_mined(box, "pay")
     with pytest.raises(DeployerUsed):
         deploy(box, money(LIMITS, court=COURT), mine=lambda: None)
 
@@ -246,6 +257,7 @@ def test_a_deployment_needs_an_account_of_its_own(rpc: Rpc, tmp_path: Path) -> N
 def minted(rpc: Rpc, box: Outbox, token: bytes, count: int, first: int = 0) -> None:
     for at in range(first, first + count):
         box.send(f"mint {at}", token, contract("token").call("mint", TO, at + 1))
+        until_mined(box, f"mint {at}")
 
 
 def amounts(cursor: EventCursor, after: int = 0) -> list[tuple[int, bool]]:
@@ -387,7 +399,7 @@ def test_neither_a_killed_node_nor_a_killed_outbox_loses_or_doubles_money(tmp_pa
         box = outbox(rpc, 1, tmp_path)
         for at in range(3):
             box.send(f"pay {at}", TO, b"", value=1)
-        box.look_after()
+        until_mined(box, "pay 0", "pay 1", "pay 2")
         until_saved(state, rpc.number("eth_blockNumber"))
         rpc.ask("evm_setAutomine", False)
         box.send("pay 3", TO, b"", value=1)
@@ -401,7 +413,7 @@ def test_neither_a_killed_node_nor_a_killed_outbox_loses_or_doubles_money(tmp_pa
         box.look_after()
         for at in range(5):
             box.send(f"pay {at}", TO, b"", value=1)
-        assert {it.state for it in box.look_after()} == {"final"}
+        until_mined(box, *(f"pay {at}" for at in range(5)))
         assert balance(rpc) == 5
         rpc.close()
 

@@ -246,7 +246,8 @@ class Outbox:
 
     def _note_mined(self, key: str, receipt: Json, height: int) -> None:
         block = int(receipt["blockNumber"], 16)
-        state = "final" if height - block + 1 >= self._depth else "mined"
+        # The block may be younger than the head that was asked for before.
+        state = "final" if max(height, block) - block + 1 >= self._depth else "mined"
         self._base.execute(
             "UPDATE moves SET state=?, block=?, block_hash=?, succeeded=?, gas_used=? WHERE key=?",
             (
