@@ -370,9 +370,10 @@ def _dot(c: Cases) -> Value:
 
 
 def _scatter_add(c: Cases) -> Value:
-    rows, size = c.rng.choice((1, 3, 7, 513, 600)), c.rng.randint(1, 5)
+    size, flat = c.rng.randint(1, 5), c.rng.random() < 0.5
+    rows = c.rng.choice((1, 7, 513, 600) if flat else (1, 3, 7, 30))
     index = c.i64(rows, low=-1, high=size)
-    shape = (rows,) if c.rng.random() < 0.5 else (rows, *c.shape(1, 2, last=2))
+    shape = (rows,) if flat else (rows, *c.shape(1, 2, last=520))
     v = c.i64(*shape)
     if len(shape) == 1 and c.rng.random() < 0.2:
         v = index

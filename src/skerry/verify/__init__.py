@@ -1,10 +1,13 @@
 """Verify: whether a receipt is true, and where exactly it is not.
 
 In      A receipt, a replay or the roots of one's own run, and the moves of the other party.
-Does    Compares receipt and replay; plays the dispute walk down to one element, on either side.
-Out     A `Verdict`, the next move to send, and in the end a `Finding` or a `Forfeit`.
-Never   Sockets, clocks, tensors of any library; never runs a Program or judges an op itself.
-Start   reading at `replay`, then `walk`; `game` holds the rules that both sides and a judge share.
+Does    Compares receipt and replay; plays the dispute walk down to one element, on either side, and
+        judges that element from leaves of what it is made of, as the contracts do.
+Out     A `Verdict`, the next move to send, a `Finding` or a `Forfeit`, and the bits that an element
+        must have.
+Never   Sockets, clocks, tensors of any library; never runs a Program.
+Start   reading at `replay`, then `walk`; `game` holds the rules that both sides and a judge share,
+        `leaf`, `folds` and `wiring` what is judged in the end.
 """
 
 from skerry.verify.game import Game
