@@ -18,14 +18,30 @@ from . import rows
 
 ROW: constant(uint256) = 64
 PATH: constant(uint256) = 64
+NAME_BYTES: constant(uint256) = 256
 LEAF_BYTES: constant(uint256) = 4096
-DOCKET_BYTES: constant(uint256) = 8192
-MOVE_BYTES: constant(uint256) = 12288
-VERDICT_BYTES: constant(uint256) = 24576
+DOCKET_BYTES: constant(uint256) = 6144
+MOVE_BYTES: constant(uint256) = 8192
+VERDICT_BYTES: constant(uint256) = 16384
+STATE_INPUT: constant(uint256) = 1
 STATE_BYTES: constant(uint256) = 192
 CORE_BYTES: constant(uint256) = 256
 BOND_DOUBLINGS: constant(uint256) = 16
 FALLEN: constant(uint256) = 2**255
+
+
+# The judges' functions; their calls are put together here, word by word.
+ELEMENT: constant(bytes4) = method_id(
+    "judge((bytes32,bytes32,uint256,uint256),bytes,(bytes,bytes32[])[])", output_type=bytes4
+)
+RUN: constant(bytes4) = method_id(
+    "judge((bytes32,bytes32,uint256,uint256),bytes,uint256,uint256,(bytes,bytes32[])[])",
+    output_type=bytes4,
+)
+STATE: constant(bytes4) = method_id(
+    "state((bytes32,bytes32,uint256,uint256),bytes,bytes32,uint256,uint256,(bytes,bytes32[]))",
+    output_type=bytes4,
+)
 
 
 # What a game begins with; `begin` of walk_steps.vy takes it first.
@@ -37,23 +53,25 @@ struct Terms:
     clock: uint256
 
 
+# What a judge is shown: its call, without the parts that the court knows.
+struct Verdict:
+    before: bytes32  # root of the state before the step
+    trace: bytes32  # root of the solver's trace of the step
+    node: bytes32  # the node's leaf under its Program's digest
+    values: uint256  # how many values the trace has
+    wiring: uint256  # of an input, what it should be; else 0
+    node_at: bytes32  # where the node's bytes begin in the call
+    data: Bytes[VERDICT_BYTES]  # the rest of it
+
+
 struct Move:
     who: address
     unlock: uint256
     credit: uint256
 
 
-interface Market:
-    def admit(docket: Bytes[DOCKET_BYTES], receipt: bytes32) -> (address, uint256): nonpayable
-    def convict(
-        docket: Bytes[DOCKET_BYTES], receipt: bytes32, segment: uint256, finder: address
-    ): nonpayable
-    def dismiss(docket: Bytes[DOCKET_BYTES], receipt: bytes32): nonpayable
-
-
 interface Vault:
     def lock(who: address, amount: uint256): nonpayable
-    def settle(moves: DynArray[Move, 72]): nonpayable
     def slash(who: address, amount: uint256, finder: address, other: address): nonpayable
 
 
@@ -90,10 +108,12 @@ event Ended:
 
 
 VAULT: public(immutable(Vault))
-MARKET: public(immutable(Market))
+MARKET: public(immutable(address))
 WALK_STEPS: public(immutable(address))
 WALK_VALUES: public(immutable(address))
-VERDICTS: public(immutable(address))
+ADJUDICATOR: public(immutable(address))
+FOLDS: public(immutable(address))
+WIRING: public(immutable(address))
 BOND: public(immutable(uint256))
 GRACE: public(immutable(uint256))
 WIDTHS: public(immutable(uint256))
@@ -106,10 +126,12 @@ deputies: public(HashMap[address, HashMap[address, bool]])
 @deploy
 def __init__(
     vault: Vault,
-    market: Market,
+    market: address,
     walk_steps: address,
     walk_values: address,
-    verdicts: address,
+    adjudicator: address,
+    folds: address,
+    wiring: address,
     bond: uint256,
     grace: uint256,
     widths: uint256,
@@ -129,7 +151,9 @@ def __init__(
     MARKET = market
     WALK_STEPS = walk_steps
     WALK_VALUES = walk_values
-    VERDICTS = verdicts
+    ADJUDICATOR = adjudicator
+    FOLDS = folds
+    WIRING = wiring
     BOND = bond
     GRACE = grace
     WIDTHS = widths
@@ -182,7 +206,15 @@ def open(who: address, docket: Bytes[DOCKET_BYTES], data: Bytes[MOVE_BYTES]):
     self.games[game] = keccak256(abi_encode(s))
     solver: address = empty(address)
     budget: uint256 = 0
-    solver, budget = extcall MARKET.admit(docket, core.receipt)
+    # by hand, since a typed call would send the docket filled up to its longest
+    solver, budget = abi_decode(
+        raw_call(
+            MARKET,
+            abi_encode(docket, core.receipt, method_id=method_id("admit(bytes,bytes32)")),
+            max_outsize=64,
+        ),
+        (address, uint256),
+    )
     assert budget < 2**32, "budget"
     deadline: uint256 = block.timestamp + GRACE + budget
     terms: Terms = Terms(
@@ -249,7 +281,7 @@ def show_leaf(game: bytes32, state: places.State, data: Bytes[LEAF_BYTES]):
     if place.flags & places.SEALED != 0:
         bound = merkle.seal_tensor(kind.dtype, kind.shape, bound)
     assert bound == s.claimed, "leaf"
-    s.claimed = rows.words_root(data)
+    s.claimed = rows.pieces_root(data)
     place.flags = (place.flags | places.SHOWN) & ~places.SEALED
     s = places.moved(s, place)
     self.games[game] = keccak256(abi_encode(s))
@@ -335,16 +367,14 @@ def judge(
     solver: address,
     core: places.Core,
     docket: Bytes[DOCKET_BYTES],
-    rule: bytes4,
-    data: Bytes[VERDICT_BYTES],
+    verdict: Verdict,
 ):
     """
     @notice Compute what stands at the end of the walk; who was wrong has lost. Anyone may.
-    @param rule The function of verdicts.vy that judges this kind of end.
-    @param data The rest of its call, behind the state and what stays fixed.
+    @param verdict What the judge is to be shown.
     """
     self._require_due(game, state)
-    right: bool = self._right(state, core, rule, data)
+    right: bool = self._right(state, core, verdict)
     self._end(game, state, challenger, solver, core, docket, not right, False)
 
 
@@ -357,33 +387,78 @@ def settle(
     core: places.Core,
     docket: Bytes[DOCKET_BYTES],
     last: Bytes[MOVE_BYTES],
-    rule: bytes4,
-    data: Bytes[VERDICT_BYTES],
+    verdict: Verdict,
 ):
     """
     @notice A last pick, as in `move`, and `judge` in one.
     """
     s: places.State = self._moved(game, who, True, last)
     log Picked(game=game, state=s)
-    right: bool = self._right(s, core, rule, data)
+    right: bool = self._right(s, core, verdict)
     self._end(game, s, who, solver, core, docket, not right, False)
 
 
 @internal
 @view
-def _right(
-    s: places.State, core: places.Core, rule: bytes4, data: Bytes[VERDICT_BYTES]
-) -> bool:
+def _right(s: places.State, core: places.Core, it: Verdict) -> bool:
     """
-    @notice Whether the solver's claim at the end of the walk is right.
+    @notice Whether the solver's claim at the end of the walk is right. What the court knows is put
+            before, or among, the words that the caller gives of the judge's call.
     """
-    made: Bytes[32] = raw_call(
-        VERDICTS,
-        concat(rule, abi_encode(s), abi_encode(core), data),
+    place: places.Place = places.unpacked(s.place)
+    if place.kind == places.CARRIED:
+        return self._carried(s, core, it.data)
+    assert place.kind == places.POINT, "kind"
+    step: bytes32 = keccak256(concat(it.before, it.trace))
+    assert keccak256(concat(step, it.node, convert(it.values, bytes32))) == s.held, "held"
+    claim: Bytes[128] = abi_encode(it.node, it.trace, it.values, place.index)
+    bits: uint256 = convert(s.claimed, uint256) >> 64
+    judge: address = ADJUDICATOR
+    rule: bytes4 = ELEMENT
+    among: Bytes[64] = b""  # what the court puts in behind the place of the node
+    expected: uint256 = bits
+    if place.flags & places.FOLD != 0:
+        judge = FOLDS
+        rule = RUN
+        among = abi_encode(bits, convert(s.kept, uint256) >> 128)
+        expected = convert(s.claimed, uint256) & places.LANE
+    elif it.wiring != 0:
+        assert it.wiring == STATE_INPUT, "wiring"
+        judge = WIRING
+        rule = STATE
+        among = abi_encode(it.before, core.names)
+    found: Bytes[32] = raw_call(
+        judge,
+        concat(rule, claim, it.node_at, among, it.data),
         max_outsize=32,
         is_static_call=True,
     )
-    return abi_decode(made, bool)
+    return abi_decode(found, uint256) == expected
+
+
+@internal
+@view
+def _carried(s: places.State, core: places.Core, data: Bytes[VERDICT_BYTES]) -> bool:
+    """
+    @notice Whether an entry that the Program never touches is the one before the step.
+    @param data Its name, its tensor before the step, and the path to the root of that state.
+    """
+    if core.names == 0:
+        return s.claimed == merkle.seal_state(0, empty(bytes32))  # there is no other root
+    name: Bytes[NAME_BYTES] = b""
+    tensor: bytes32 = empty(bytes32)
+    path: DynArray[bytes32, PATH] = []
+    name, tensor, path = abi_decode(data, (Bytes[NAME_BYTES], bytes32, DynArray[bytes32, PATH]))
+    assert keccak256(name) == s.kept, "name"
+    place: places.Place = places.unpacked(s.place)
+    leaf: bytes32 = merkle.state_leaf(tensor, name)
+    levels: uint256 = merkle.depth(core.names)
+    assert len(path) == levels, "path"
+    root: bytes32 = merkle.climb(leaf, place.index, path, 0, levels)
+    assert merkle.seal_state(core.names, root) == s.held, "state"
+    if place.flags & places.SEALED != 0:
+        leaf = merkle.seal_state(1, leaf)
+    return leaf == s.claimed
 
 
 @external
@@ -451,12 +526,28 @@ def _end(
             # the first step that is still in doubt
             step = min(place.index << place.height, core.steps - 1)
         segment: uint256 = ((step + 1) * core.segments - 1) // core.steps
-        extcall MARKET.convict(docket, core.receipt, segment, challenger)
+        raw_call(
+            MARKET,
+            abi_encode(
+                docket,
+                core.receipt,
+                segment,
+                challenger,
+                method_id=method_id("convict(bytes,bytes32,uint256,address)"),
+            ),
+        )
     else:
         self.contested[core.receipt] = count
-        extcall MARKET.dismiss(docket, core.receipt)
+        raw_call(
+            MARKET,
+            abi_encode(docket, core.receipt, method_id=method_id("dismiss(bytes,bytes32)")),
+        )
     if challenger_won or fallen:
-        extcall VAULT.settle([Move(who=challenger, unlock=core.bond, credit=core.bond)])
+        moves: DynArray[Move, 1] = [Move(who=challenger, unlock=core.bond, credit=core.bond)]
+        raw_call(
+            VAULT.address,
+            abi_encode(moves, method_id=method_id("settle((address,uint256,uint256)[])")),
+        )
     else:
         extcall VAULT.slash(challenger, core.bond, solver, solver)
     log Ended(game=game, receipt=core.receipt, challenger_won=challenger_won, silent=silent)

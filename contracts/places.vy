@@ -32,6 +32,8 @@ SHOWN: constant(uint256) = 1  # the solver has revealed; the challenger must pic
 SEALED: constant(uint256) = 2  # what is claimed is the seal of a root
 OUTPUT: constant(uint256) = 4  # the entry in doubt is an output, not of the state
 FOLD: constant(uint256) = 8  # the node in doubt is a reduction
+GREATEST: constant(uint256) = 16  # of which the greatest counts, not the sum
+PLAIN: constant(uint256) = 32  # which comes to the very bits of the element
 
 SIDE: constant(uint256) = 2**32 - 1
 LANE: constant(uint256) = 2**64 - 1

@@ -5,9 +5,9 @@
 """
 
 ROW: constant(uint256) = 64
-WORDS: constant(uint256) = 128
 LEAF_BYTES: constant(uint256) = 4096
-PADDED: constant(uint256) = LEAF_BYTES + 32
+PIECE: constant(uint256) = 256
+PIECES: constant(uint256) = 16
 
 
 @internal
@@ -28,24 +28,28 @@ def fold(roots: DynArray[bytes32, ROW], height: uint256, levels: uint256) -> byt
     """
     @notice The root `levels` above roots of one height, of which padding was left out.
     """
-    row: DynArray[bytes32, ROW] = roots
-    size: uint256 = len(row)
+    row: bytes32[ROW] = empty(bytes32[ROW])
+    size: uint256 = 0
+    for root: bytes32 in roots:
+        row[size] = root
+        size = unsafe_add(size, 1)
     pad: bytes32 = empty(bytes32)
     padded: bool = False
     for level: uint256 in range(levels, bound=64):
+        pairs: uint256 = size >> 1
+        last: bytes32 = empty(bytes32)
         if size & 1 == 1:
             if not padded:
                 pad = self.padding(height + level)
                 padded = True
-            last: bytes32 = sha256(concat(0x01, row[size - 1], pad))
-            for at: uint256 in range(size // 2, bound=32):
-                row[at] = sha256(concat(0x01, row[2 * at], row[2 * at + 1]))
-            size = size // 2 + 1
-            row[size - 1] = last
-        else:
-            size //= 2
-            for at: uint256 in range(size, bound=32):
-                row[at] = sha256(concat(0x01, row[2 * at], row[2 * at + 1]))
+            last = sha256(concat(0x01, row[pairs << 1], pad))
+        for at: uint256 in range(pairs, bound=32):
+            left: uint256 = at << 1
+            row[at] = sha256(concat(0x01, row[left], row[left | 1]))
+        if size & 1 == 1:
+            row[pairs] = last
+            pairs = unsafe_add(pairs, 1)
+        size = pairs
         if padded:
             pad = sha256(concat(0x01, pad, pad))
     return row[0]
@@ -53,39 +57,40 @@ def fold(roots: DynArray[bytes32, ROW], height: uint256, levels: uint256) -> byt
 
 @internal
 @pure
-def words_root(data: Bytes[LEAF_BYTES]) -> bytes32:
+def pieces_root(data: Bytes[LEAF_BYTES]) -> bytes32:
     """
-    @notice The Keccak root over the 32-byte words of a leaf, so that one word can be shown alone.
+    @notice The Keccak root over the pieces of a leaf, so that one piece can be shown alone.
     """
-    padded: Bytes[PADDED] = concat(data, empty(bytes32))
-    size: uint256 = (len(data) + 31) // 32
-    row: DynArray[bytes32, WORDS] = []
-    for at: uint256 in range(size, bound=WORDS):
-        row.append(extract32(padded, at * 32))
-    for level: uint256 in range(7):
+    size: uint256 = (len(data) + PIECE - 1) // PIECE
+    row: bytes32[PIECES] = empty(bytes32[PIECES])
+    for at: uint256 in range(size, bound=PIECES):
+        begin: uint256 = at * PIECE
+        row[at] = keccak256(slice(data, begin, min(PIECE, len(data) - begin)))
+    for level: uint256 in range(4):
         if size == 1:
             break
-        for at: uint256 in range(size // 2, bound=64):
-            row[at] = keccak256(concat(row[2 * at], row[2 * at + 1]))
+        pairs: uint256 = size >> 1
+        for at: uint256 in range(pairs, bound=8):
+            row[at] = keccak256(concat(row[at << 1], row[at << 1 | 1]))
         if size & 1 == 1:
-            row[size // 2] = row[size - 1]
-        size = (size + 1) // 2
+            row[pairs] = row[size - 1]
+        size = (size + 1) >> 1
     return row[0]
 
 
 @internal
 @pure
-def words_climb(
-    word: bytes32, index: uint256, size: uint256, path: DynArray[bytes32, 7]
+def pieces_climb(
+    piece: Bytes[PIECE], index: uint256, size: uint256, path: DynArray[bytes32, 4]
 ) -> bytes32:
     """
-    @notice The Keccak root above word number `index` of `size`; an odd end goes up as it is.
+    @notice The Keccak root above piece number `index` of `size`; an odd end goes up as it is.
     """
-    running: bytes32 = word
+    running: bytes32 = keccak256(piece)
     at: uint256 = index
     width: uint256 = size
     used: uint256 = 0
-    for level: uint256 in range(7):
+    for level: uint256 in range(4):
         if width == 1:
             break
         if at & 1 == 1:
@@ -94,7 +99,7 @@ def words_climb(
         elif at + 1 < width:
             running = keccak256(concat(running, path[used]))
             used += 1
-        at //= 2
-        width = (width + 1) // 2
+        at >>= 1
+        width = (width + 1) >> 1
     assert used == len(path), "path"
     return running

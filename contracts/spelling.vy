@@ -5,13 +5,18 @@
         it; so the reader goes by the order of the fields and only agrees with that spelling.
 """
 
-NAME_BYTES: constant(uint256) = 1024
+NAME_BYTES: constant(uint256) = 256
 RECEIPT_BYTES: constant(uint256) = 4096
-HEADER_BYTES: constant(uint256) = 4096
+HEADER_BYTES: constant(uint256) = 3072
 PADDED: constant(uint256) = 4096 + 64
-OUTPUTS: constant(uint256) = 64
+OUTPUTS: constant(uint256) = 256
 ONE: constant(uint256) = 1
 STATE: constant(uint256) = 181915292365925  # a5 "state", as a text item
+NODE_BYTES: constant(uint256) = 4096
+RANK: constant(uint256) = 8
+F32: constant(uint256) = 2741383986  # text items
+I64: constant(uint256) = 2741581364
+BOOL: constant(uint256) = 706026106732
 ITEMS: constant(uint256) = 8192
 ABSENT: constant(uint256) = max_value(uint256)
 ID_AT: constant(uint256) = 199  # of the value of "round", behind fields of fixed length
@@ -180,7 +185,9 @@ def _says(
     @notice Whether the text item of `size` bytes at `at` is `name`.
     """
     behind: uint256 = at + size
-    return size > len(name) and keccak256(slice(data, behind - len(name), len(name))) == keccak256(name) and self._text(size) == len(name)
+    if self._text(size) != len(name):
+        return False
+    return keccak256(slice(data, behind - len(name), len(name))) == keccak256(name)
 
 
 @internal
@@ -205,9 +212,10 @@ def header_leaf(data: Bytes[HEADER_BYTES]) -> bytes32:
 
 @internal
 @pure
-def header(data: Bytes[HEADER_BYTES], name: Bytes[NAME_BYTES]) -> Header:
+def header(data: Bytes[HEADER_BYTES], name: Bytes[NAME_BYTES], ranked: bool) -> Header:
     """
     @notice What a dispute needs of a Program's header, about the entry or output `name`.
+    @param ranked Whether `before` is wanted.
     """
     padded: Bytes[PADDED] = concat(data, empty(bytes32), empty(bytes32))
     read: Header = Header(nodes=0, written=0, state_node=ABSENT, output_node=ABSENT, before=0)
@@ -235,12 +243,41 @@ def header(data: Bytes[HEADER_BYTES], name: Bytes[NAME_BYTES]) -> Header:
             read.written += 1
             if said:
                 read.state_node = value
-            elif self._precedes(padded, named + length - self._text(length), self._text(length), name):
-                read.before += 1
+            elif ranked:
+                text: uint256 = self._text(length)
+                if self._precedes(padded, named + length - text, text, name):
+                    read.before += 1
         elif said:
             read.output_node = value
     size, inside, read.nodes = self._item(extract32(padded, at, output_type=uint256))
     assert at + size == len(data), "spelling"
+    return read
+
+
+@internal
+@pure
+def hinted(
+    data: Bytes[HEADER_BYTES], name: Bytes[NAME_BYTES], at: uint256, count_at: uint256
+) -> Header:
+    """
+    @notice The same of an output of the state, told where it stands. A text cannot pose as one: no
+            valid UTF-8 has the byte that begins the role behind the whole text of a name.
+    """
+    padded: Bytes[PADDED] = concat(data, empty(bytes32), empty(bytes32))
+    read: Header = Header(nodes=0, written=0, state_node=ABSENT, output_node=ABSENT, before=0)
+    size: uint256 = 0
+    inside: uint256 = 0
+    number: uint256 = 0
+    size, inside, number = self._item(extract32(padded, at, output_type=uint256))
+    assert size == 1 and inside == 3, "hint"
+    begin: uint256 = at + 1
+    size, inside, number = self._item(extract32(padded, begin, output_type=uint256))
+    assert len(name) > 0 and self._says(padded, begin, size, name), "hint"
+    begin += size
+    assert extract32(padded, begin, output_type=uint256) >> 208 == STATE, "hint"
+    size, inside, read.state_node = self._item(extract32(padded, begin + 6, output_type=uint256))
+    size, inside, read.nodes = self._item(extract32(padded, count_at, output_type=uint256))
+    assert count_at + size == len(data) and inside == 0, "hint"
     return read
 
 
@@ -253,7 +290,7 @@ def _precedes(
     @notice Whether the text of `length` bytes at `at` stands before `name` in the order of bytes.
     """
     other: Bytes[NAME_BYTES + 32] = concat(name, empty(bytes32))
-    for i: uint256 in range((min(length, len(name)) + 31) // 32, bound=32):
+    for i: uint256 in range((min(length, len(name)) + 31) // 32, bound=8):
         left: uint256 = extract32(data, at + 32 * i, output_type=uint256)
         right: uint256 = extract32(other, 32 * i, output_type=uint256)
         in_left: uint256 = min(32, length - 32 * i)
@@ -265,3 +302,39 @@ def _precedes(
         if left != right:
             return left < right
     return length < len(name)
+
+
+@internal
+@pure
+def node(data: Bytes[NODE_BYTES]) -> (uint256, uint256, DynArray[uint256, RANK]):
+    """
+    @notice The op of a node, as its text item, its dtype and its shape.
+    """
+    padded: Bytes[PADDED] = concat(data, empty(bytes32), empty(bytes32))
+    size: uint256 = 0
+    count: uint256 = 0
+    number: uint256 = 0
+    size, count, number = self._item(extract32(padded, 1, output_type=uint256))
+    assert size <= 32, "spelling"
+    op: uint256 = extract32(padded, 1, output_type=uint256) >> (256 - 8 * size)
+    at: uint256 = self._behind(padded, 1 + size)  # the inputs
+    at = self._behind(padded, at) + 1  # the attributes
+    size, count, number = self._item(extract32(padded, at, output_type=uint256))
+    name: uint256 = extract32(padded, at, output_type=uint256) >> (256 - 8 * size)
+    dtype: uint256 = 0
+    if name == F32:
+        dtype = 1
+    elif name == I64:
+        dtype = 2
+    else:
+        assert name == BOOL, "spelling"
+        dtype = 3
+    at += size
+    size, count, number = self._item(extract32(padded, at, output_type=uint256))
+    at += size
+    shape: DynArray[uint256, RANK] = []
+    for axis: uint256 in range(count, bound=RANK):
+        size, count, number = self._item(extract32(padded, at, output_type=uint256))
+        shape.append(number)
+        at += size
+    return op, dtype, shape

@@ -14,9 +14,10 @@ from . import spelling
 ONE: constant(uint256) = 1
 ROW: constant(uint256) = 64
 PATH: constant(uint256) = 64
-NAME_BYTES: constant(uint256) = 1024
+NAME_BYTES: constant(uint256) = 256
 RECEIPT_BYTES: constant(uint256) = 4096
-HEADER_BYTES: constant(uint256) = 4096
+HEADER_BYTES: constant(uint256) = 3072
+ENTRY_PATH: constant(uint256) = 40
 ABSENT: constant(uint256) = max_value(uint256)
 
 
@@ -32,8 +33,10 @@ struct Terms:
 struct Entry:
     name: Bytes[NAME_BYTES]
     tensor: bytes32  # of that name in the state before the unit
-    path: DynArray[bytes32, PATH]  # to its root; then of the header, to the Program's digest
+    path: DynArray[bytes32, ENTRY_PATH]  # to its root; then of the header, to the Program's digest
     header: Bytes[HEADER_BYTES]
+    output_at: uint256  # where in the header the output of that name begins, or 0
+    count_at: uint256  # and where the number of nodes does
 
 
 struct Doubt:
@@ -73,7 +76,7 @@ def begin(
     assert merkle.seal_state(doubt.names, doubt.root) == read.state, "names"
     if doubt.names == 0:
         # the state begins with the unit: its entries are what the Program writes
-        core.names = self._header(core, entry.name, entry, 0).written
+        core.names = self._header(core, entry.name, entry, 0, False).written
     s: places.State = empty(places.State)
     place: places.Place = empty(places.Place)
     if doubt.segment != ABSENT:
@@ -86,7 +89,7 @@ def begin(
         s, place = self._doubt_steps(s, place, core, entry)
     else:
         s.claimed = spelling.output_claimed(receipt, read, doubt.output)
-        head: spelling.Header = self._header(core, doubt.output, entry, 0)
+        head: spelling.Header = self._header(core, doubt.output, entry, 0, False)
         assert head.output_node != ABSENT, "output"
         place.kind = places.OUTPUT_STEPS
         place.node = head.output_node
@@ -305,7 +308,7 @@ def _doubt_entry(s: places.State, place: places.Place, core: places.Core, entry:
         leaf: bytes32 = merkle.state_leaf(entry.tensor, entry.name)
         root: bytes32 = merkle.climb(leaf, p.index, entry.path, 0, levels)
         assert merkle.seal_state(core.names, root) == core.state, "name"
-    head: spelling.Header = self._header(core, entry.name, entry, levels)
+    head: spelling.Header = self._header(core, entry.name, entry, levels, fresh)
     if fresh:
         assert head.state_node != ABSENT and head.before == p.index, "name"
     after.kept = keccak256(entry.name)
@@ -366,12 +369,16 @@ def _segment(read: spelling.Receipt, step: uint256) -> uint256:
 @internal
 @view
 def _header(
-    core: places.Core, name: Bytes[NAME_BYTES], entry: Entry, first: uint256
+    core: places.Core, name: Bytes[NAME_BYTES], entry: Entry, first: uint256, ranked: bool
 ) -> spelling.Header:
     """
     @notice The header, opened under the Program's digest by the path from `first` on.
     """
-    head: spelling.Header = spelling.header(entry.header, name)
+    head: spelling.Header = empty(spelling.Header)
+    if entry.output_at > 0 and not ranked:
+        head = spelling.hinted(entry.header, name, entry.output_at, entry.count_at)
+    else:
+        head = spelling.header(entry.header, name, ranked)
     levels: uint256 = merkle.depth(head.nodes + 1)
     assert len(entry.path) == first + levels, "path"
     leaf: bytes32 = spelling.header_leaf(entry.header)

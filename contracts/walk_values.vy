@@ -8,27 +8,29 @@
 from . import merkle
 from . import nodes
 from . import openings
-from . import ops
 from . import places
 from . import rows
+from . import spelling
 
 ONE: constant(uint256) = 1
 RANK: constant(uint256) = 8
 ROW: constant(uint256) = 64
 PATH: constant(uint256) = 64
-NAME_BYTES: constant(uint256) = 1024
+NAME_BYTES: constant(uint256) = 256
 NODE_BYTES: constant(uint256) = 4096
 PARTS_BYTES: constant(uint256) = 2048
+PIECE: constant(uint256) = 256
+ASKED_BYTES: constant(uint256) = 7168
 
-
-interface Folds:
-    def runs(claim: openings.Claim, node: Bytes[NODE_BYTES]) -> uint256: pure
-    def claimed(
-        claim: openings.Claim, node: Bytes[NODE_BYTES], bits: uint256
-    ) -> uint256: pure
-    def combined(
-        claim: openings.Claim, node: Bytes[NODE_BYTES], parts: Bytes[PARTS_BYTES]
-    ) -> uint256: pure
+# the reductions, as text items
+DOT: constant(uint256) = 2741268340
+SUM: constant(uint256) = 2742252909
+CUMSUM: constant(uint256) = 46834202132575597
+SCATTER_ADD: constant(uint256) = 53061432460713111899330405476
+AMAX: constant(uint256) = 706009194872
+EXPONENT: constant(uint256) = 3106364722002136493684
+ARGMAX: constant(uint256) = 46831990123356536
+TOPK: constant(uint256) = 706328096875
 
 
 FOLDS: public(immutable(address))
@@ -116,8 +118,9 @@ def pick_node(
     levels: uint256 = merkle.depth(place.count + 1)
     assert len(node_path) == levels, "path"
     assert merkle.climb(leaf, place.index + 1, node_path, 0, levels) == core.program, "node"
-    read: nodes.Node = nodes.decode(node)
-    kind: nodes.Type = read.made
+    op: uint256 = 0
+    kind: nodes.Type = empty(nodes.Type)
+    op, kind.dtype, kind.shape = spelling.node(node)
     s.held = keccak256(concat(s.held, leaf, convert(place.count, bytes32)))
     s.kept = places.packed_type(kind)
     place.node = place.index
@@ -127,9 +130,7 @@ def pick_node(
     count, length = merkle.leaf_shape(kind.shape, 0)
     place.count = count
     place.height = merkle.depth(count)
-    place.flags = places.SEALED
-    if self._is_fold(read.op):
-        place.flags = places.SEALED | places.FOLD
+    place.flags = places.SEALED | self._fold_flags(op)
     place.kind = places.LEAVES if place.height > 0 else places.LEAF
     return places.moved(s, place)
 
@@ -142,20 +143,20 @@ def pick_leaf(
     solver: address,
     core: bytes32,
     choice: uint256,
-    word: bytes32,
-    path: DynArray[bytes32, 7],
+    piece: Bytes[PIECE],
+    path: DynArray[bytes32, 4],
     held: places.Held,
 ) -> places.State:
     """
     @notice Pick an element of the leaf that was shown.
-    @param word The 32 bytes of the leaf that hold the element.
-    @param path From them to the root over the leaf's words.
-    @param held The step and the node, where the node is a reduction; nothing otherwise.
+    @param piece The 256 bytes of the leaf that hold the element.
+    @param path  From them to the root over the leaf's pieces.
+    @param held  The step and the node, where the node is a reduction; nothing otherwise.
     """
     s: places.State = state
     place: places.Place = places.due(s, True)
     self._require_seat(s, sender, solver, core)
-    s, place = self._pointed(s, place, choice, word, path, held)
+    s, place = self._pointed(s, place, choice, piece, path, held)
     return places.moved(s, place)
 
 
@@ -166,7 +167,6 @@ def show_parts(
     sender: address,
     challenger: address,
     core: bytes32,
-    held: places.Held,
     parts: Bytes[PARTS_BYTES],
 ) -> places.State:
     """
@@ -176,12 +176,11 @@ def show_parts(
     place: places.Place = places.due(s, False)
     assert place.kind == places.RUNS, "kind"
     self._require_seat(s, challenger, sender, core)
-    claim: openings.Claim = places.claim(s, place, held)
     width: uint256 = places.width(s.clock, places.RUNS)
     first: uint256 = convert(s.kept, uint256) >> 128
     last: uint256 = convert(s.kept, uint256) & places.LOW
     assert len(parts) == 8 * min(ONE << width, last - first), "count"
-    fold: uint256 = staticcall Folds(FOLDS).combined(claim, held.node, parts)
+    fold: uint256 = self._combined(parts, place.flags & places.GREATEST != 0)
     assert fold == convert(s.claimed, uint256) & places.LANE, "parts"
     s.claimed = keccak256(concat(s.claimed, parts))
     place.flags |= places.SHOWN
@@ -229,8 +228,8 @@ def _pointed(
     s: places.State,
     place: places.Place,
     choice: uint256,
-    word: bytes32,
-    path: DynArray[bytes32, 7],
+    piece: Bytes[PIECE],
+    path: DynArray[bytes32, 4],
     held: places.Held,
 ) -> (places.State, places.Place):
     """
@@ -245,9 +244,12 @@ def _pointed(
     length: uint256 = 0
     count, length = merkle.leaf_shape(kind.shape, p.index)
     assert choice < length, "choice"
-    words: uint256 = (length * item + 31) // 32
-    assert rows.words_climb(word, choice * item // 32, words, path) == s.claimed, "word"
-    raw: uint256 = convert(word, uint256) << 8 * (choice * item % 32) >> (256 - 8 * item)
+    pieces: uint256 = (length * item + PIECE - 1) // PIECE
+    begin: uint256 = choice * item
+    assert rows.pieces_climb(piece, begin // PIECE, pieces, path) == s.claimed, "piece"
+    padded: Bytes[PIECE + 32] = concat(piece, empty(bytes32))
+    word: uint256 = extract32(padded, begin % PIECE, output_type=uint256)
+    raw: uint256 = word >> (256 - 8 * item)
     if kind.dtype == 1:
         raw = convert(merkle.little32(raw), uint256)
     elif kind.dtype == 2:
@@ -261,8 +263,16 @@ def _pointed(
     p.flags &= ~places.SHOWN
     if p.flags & places.FOLD != 0:
         claim: openings.Claim = places.claim(after, p, held)
-        runs: uint256 = staticcall Folds(FOLDS).runs(claim, held.node)
-        fold: uint256 = staticcall Folds(FOLDS).claimed(claim, held.node, raw)
+        runs: uint256 = self._asked(
+            abi_encode(claim, held.node, method_id=method_id("runs((bytes32,bytes32,uint256,uint256),bytes)"))
+        )
+        fold: uint256 = raw
+        if p.flags & places.PLAIN == 0:
+            fold = self._asked(
+                abi_encode(
+                    claim, held.node, raw, method_id=method_id("claimed((bytes32,bytes32,uint256,uint256),bytes,uint256)")
+                )
+            )
         after.claimed = convert(raw << 64 | fold, bytes32)
         if runs > 1:
             p.kind = places.RUNS
@@ -272,14 +282,35 @@ def _pointed(
 
 @internal
 @pure
-def _is_fold(op: bytes12) -> bool:
+def _fold_flags(op: uint256) -> uint256:
     """
-    @notice Whether the op reduces, so that its runs are walked too.
+    @notice What is to be known of a reduction; nothing of any other op.
     """
-    return (
-        op == ops.OP_DOT or op == ops.OP_SUM or op == ops.OP_CUMSUM or op == ops.OP_SCATTER_ADD
-        or op == ops.OP_AMAX or op == ops.OP_EXPONENT or op == ops.OP_ARGMAX or op == ops.OP_TOPK
-    )
+    if op == DOT or op == SUM or op == CUMSUM or op == SCATTER_ADD:
+        return places.FOLD | places.PLAIN
+    if op == EXPONENT:
+        return places.FOLD | places.PLAIN | places.GREATEST
+    if op == AMAX:
+        return places.FOLD | places.GREATEST
+    if op == ARGMAX or op == TOPK:
+        return places.FOLD
+    return 0
+
+
+@internal
+@pure
+def _combined(parts: Bytes[PARTS_BYTES], greatest: bool) -> uint256:
+    """
+    @notice The fold of partial folds, 8 bytes each: their sum modulo 2^64, or the greatest, signed.
+    """
+    padded: Bytes[PARTS_BYTES + 32] = concat(parts, empty(bytes32))
+    total: uint256 = 0
+    best: uint256 = 0  # with the sign turned round, so that the order is that of the bits
+    for at: uint256 in range(len(parts) // 8, bound=256):
+        part: uint256 = extract32(padded, 8 * at, output_type=uint256) >> 192
+        total = unsafe_add(total, part)
+        best = max(best, part ^ 2**63)
+    return best ^ 2**63 if greatest else total & places.LANE
 
 
 @internal
@@ -289,3 +320,14 @@ def _require_seat(s: places.State, challenger: address, solver: address, core: b
     @notice Refuse a move by another than the party whose seat it is.
     """
     assert s.seat == places.seat_hash(challenger, solver, core), "sender"
+
+
+@internal
+@view
+def _asked(call: Bytes[ASKED_BYTES]) -> uint256:
+    """
+    @notice What the contract of reductions says. A typed call would send the node's bytes filled up
+            to their longest.
+    """
+    said: Bytes[32] = raw_call(FOLDS, call, max_outsize=32, is_static_call=True)
+    return abi_decode(said, uint256)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from functools import cache
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pyrevm
 from eth_abi import encode
 
-from scripts.contracts import KEPT, compiled
+from benchmarks.court_node import ORDER, court_event
+from scripts.contracts import compiled
 from skerry.chain.abi import Contract, refusal
 from skerry.chain.court_calls import Case
-from skerry.chain.court_words import Core, State, packed_widths
-from skerry.chain.disputes import CourtEvent, Ended, Opened, Picked, Shown
+from skerry.chain.court_words import packed_widths
+from skerry.chain.disputes import CourtEvent
 from skerry.chain.moves import Call
 from skerry.verify.terms import Arities
 from tests.contracts.evm import hexed, made_by
@@ -31,26 +29,11 @@ BOND = 10**6
 STAKE = 10**9
 GRACE = 60
 BUDGET = 600
-NAMES = ("court", "walk_steps", "walk_values", "verdicts", "vault", "token")
+NAMES = ("court", "walk_steps", "walk_values", "vault", "token")
 
 
 class Refused(Exception):
     """A call was refused."""
-
-
-def stub_market() -> dict[str, Any]:
-    """Return the stub, compiled once for each version of its source."""
-    from vyper.compiler import compile_code
-
-    source = (Path(__file__).parent / "stub_market.vy").read_text()
-    kept = KEPT / f"stub-market-{sha256(source.encode()).hexdigest()[:16]}.json"
-    if not kept.is_file():
-        made = compile_code(source, output_formats=("abi", "bytecode"))
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        artifact = {"name": "stub", "sources": "", "abi": made["abi"], "bytecode": made["bytecode"]}
-        kept.write_text(json.dumps(artifact))
-    found: dict[str, Any] = json.loads(kept.read_text())
-    return found
 
 
 @cache
@@ -61,7 +44,7 @@ def artifacts() -> dict[str, Contract]:
     return (
         found
         | {name: Contract(compiled(name)) for name in judges}
-        | {"market": Contract(stub_market())}
+        | {"market": Contract(compiled("stub_market"))}
     )
 
 
@@ -89,10 +72,9 @@ class Court:
                 "adjudicator": (self.at.get("arithmetic"),),
                 "wiring": (self.at.get("arithmetic"),),
                 "walk_values": (self.at.get("folds"),),
-                "verdicts": tuple(self.at.get(it) for it in ("adjudicator", "folds", "wiring")),
                 "court": (
                     vault, market, self.at.get("walk_steps"), self.at.get("walk_values"),
-                    self.at.get("verdicts"), self.bond, self.grace, widths,
+                    *(self.at.get(it) for it in ("adjudicator", "folds", "wiring")), self.bond, self.grace, widths,
                 ),
             }  # fmt: skip
             code = artifacts()[name].creation(*made.get(name, ()))
@@ -121,7 +103,7 @@ class Court:
             raise Refused(text) from None
         for log in self.evm.result.logs:
             if bytes.fromhex(log.address[2:]) == self.at["court"]:
-                event = court_event([bytes.fromhex(it[2:]) for it in log.topics], log.data[1])
+                event = court_event(artifacts()["court"], [bytes.fromhex(it[2:]) for it in log.topics], bytes(log.data[1]))
                 self.heard += [event] if event else []
         return int(self.evm.result.gas_used)
 
@@ -140,28 +122,3 @@ class Court:
         """Return a case before this court, whose solver has the stub's docket."""
         docket = encode(["address", "uint256"], [SOLVER, BUDGET])
         return Case(terms, before, docket, artifacts())
-
-
-ORDER = (
-    "token", "vault", "market", "arithmetic", "adjudicator", "folds", "wiring", "walk_steps",
-    "walk_values", "verdicts", "court",
-)  # fmt: skip
-
-
-def court_event(topics: list[bytes], data: bytes) -> CourtEvent | None:
-    """Return an event of the court as the driver takes it."""
-    kind = artifacts()["court"].events[topics[0]]
-    it = kind.read(topics, bytes(data))
-    match kind.name:
-        case "Opened":
-            challenger, solver = (bytes.fromhex(it[key][2:]) for key in ("challenger", "solver"))
-            core, state = Core(*it["core"]), State(*it["state"])
-            return Opened(it["game"], challenger, solver, core, state)
-        case "Shown":
-            return Shown(it["game"], State(*it["state"]), it["data"])
-        case "Picked":
-            return Picked(it["game"], State(*it["state"]))
-        case "Ended":
-            return Ended(it["game"], it["challenger_won"], it["silent"])
-        case _:
-            return None

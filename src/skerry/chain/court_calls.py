@@ -10,7 +10,7 @@ Pure    No keys, no IO.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,16 @@ from eth_utils import keccak
 
 from skerry.base.digests import merkle_levels, merkle_path
 from skerry.chain.abi import Contract, contract
-from skerry.chain.court_words import Core, Seat, State, arity_of, item_of, row_path, words_path
+from skerry.chain.court_words import (
+    PIECE_BYTES,
+    Core,
+    Seat,
+    State,
+    arity_of,
+    item_of,
+    piece_path,
+    row_path,
+)
 from skerry.chain.moves import Call
 from skerry.commit.state import open_state, state_leaves, state_root
 from skerry.commit.trees import EMPTY_ROOTS, quick_root
@@ -40,7 +49,7 @@ from skerry.program.canonical import header_bytes, judged_node, node_digests
 from skerry.verify.descent import Descent
 from skerry.verify.folds import FOLDS
 from skerry.verify.game import Game
-from skerry.verify.judged import Opened
+from skerry.verify.judged import Opened, node_leaf
 from skerry.verify.positions import (
     Boundary,
     Carried,
@@ -58,14 +67,14 @@ from skerry.verify.terms import Terms
 
 ABSENT = (1 << 256) - 1
 NO_HELD = (bytes(32), bytes(32), 0, b"")
-NO_ENTRY = (b"", bytes(32), (), b"")
+NO_ENTRY = (b"", bytes(32), (), b"", 0, 0)
 
 Artifacts = Mapping[str, Contract]
 
 
 def shipped() -> Artifacts:
     """Return the contracts of a court that this package was built with."""
-    return {name: contract(name) for name in ("court", "walk_steps", "walk_values", "verdicts")}
+    return {name: contract(name) for name in ("court", "walk_steps", "walk_values")}
 
 
 @dataclass(frozen=True)
@@ -117,15 +126,35 @@ class Case:
     def header(self) -> tuple[Any, ...]:
         """Return the opening of the header alone."""
         path = merkle_path(self._node_levels, 0)
-        return b"", bytes(32), path, header_bytes(self.terms.program)
+        return b"", bytes(32), path, header_bytes(self.terms.program), 0, 0
 
     def entry(self, name: str) -> tuple[Any, ...]:
         """Return the opening of an entry's name, and of the header that says what it comes from."""
-        _, _, path, header = self.header()
+        _, _, path, header, _, _ = self.header()
+        hint = self._hint(name)
         if not self.before:
-            return name.encode(), bytes(32), path, header
+            return name.encode(), bytes(32), path, header, *hint
         shown = open_state(self.before, name)
-        return name.encode(), shown.tensor, (*shown.path, *path), header
+        return name.encode(), shown.tensor, (*shown.path, *path), header, *hint
+
+    def _hint(self, name: str) -> tuple[int, int]:
+        """Return where in the header the state's output of that name begins, and the count does."""
+        program, pack = self.terms.program, msgspec.msgpack.encode
+        outputs = program.outputs
+        if name not in self.terms.state_nodes:
+            return 0, 0
+        before = (program.version, program.name, program.shards, program.inputs)
+        at = (
+            1
+            + sum(map(len, map(pack, before)))
+            + len(pack(outputs))
+            - sum(map(len, map(pack, outputs)))
+        )
+        for output in outputs:
+            if output.role == "state" and output.name == name:
+                break
+            at += len(pack(output))
+        return at, len(header_bytes(program)) - len(pack(len(program.nodes)))
 
     def doubt(self, message: Open, salt: bytes) -> tuple[Any, ...]:
         """Return the doubt of an opening as the chain takes it."""
@@ -209,8 +238,7 @@ def reveal_call(
     facts = (seat.challenger, seat.core.digest())
     if isinstance(game, RunsGame):
         assert isinstance(message, RevealParts), "runs are answered by parts"
-        held = held_of(case, game.point)
-        return _moved(case, stand, seat.solver, "show_parts", *facts, held, message.data)
+        return _moved(case, stand, seat.solver, "show_parts", *facts, message.data)
     match game.position, message:
         case Steps() | Boundary(), RevealRoots():
             return _moved(case, stand, seat.solver, "show", *facts, message.roots)
@@ -314,36 +342,79 @@ def leaf_pick(case: Case, stand: Stand, game: Game, message: Pick) -> bytes:
     at, shown = game.position, game.shown
     assert isinstance(at, Leaf) and isinstance(shown, RevealLeaf), "a leaf was to be shown"
     seat = stand.seat
-    place = message.choice * item_of(case.terms.program, at.node) // 32
-    word, path = words_path(shown.data, place)
+    place = message.choice * item_of(case.terms.program, at.node) // PIECE_BYTES
+    piece, path = piece_path(shown.data, place)
     fold = case.terms.program.nodes[at.node].op in FOLDS
     held = held_of(case, at) if fold else NO_HELD
     return case.artifacts["walk_values"].call(
         "pick_leaf", stand.words, seat.challenger, seat.solver, seat.core.digest(),
-        message.choice, word, path, held,
+        message.choice, piece, path, held,
     )  # fmt: skip
 
 
 # ---- the end -------------------------------------------------------------------------------------
 
 
+STATE_INPUT = 1
+_OPENED = "(bytes,bytes32[])"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A call of verdicts.vy without the state and what stays fixed."""
+    """What a judge is shown, as the court takes it."""
 
-    rule: bytes
+    before: bytes
+    trace: bytes
+    node: bytes
+    values: int
+    wiring: int
+    node_at: bytes
     data: bytes
 
 
-def verdict(case: Case, name: str, *arguments: Any) -> Verdict:
-    """Return the verdict `name` on these proofs."""
-    blank = (0, bytes(32), 0, bytes(32), bytes(32), bytes(32))
-    core = (bytes(32), bytes(32), bytes(32), bytes(32), 0, 0, 0, 0)
-    data = case.artifacts["verdicts"].call(name, blank, core, *arguments)
-    return Verdict(data[:4], data[4 + 32 * 14 :])
+def element_verdict(case: Case, point: Point, shown: Sequence[Opened]) -> Verdict:
+    """Return the verdict on an element of any op that is no fold and no input."""
+    return _spliced(case, point, [f"{_OPENED}[]"], [openings(shown)])
 
 
-def openings(shown: tuple[Opened, ...]) -> list[tuple[bytes, tuple[bytes, ...]]]:
+def run_verdict(case: Case, point: Point, shown: Sequence[Opened]) -> Verdict:
+    """Return the verdict on one run of a fold; the court puts in which run, and of what."""
+    kinds = ["uint256", "uint256", f"{_OPENED}[]"]
+    return _spliced(case, point, kinds, [0, 0, openings(shown)], known=2)
+
+
+def state_verdict(case: Case, point: Point, index: int, shown: Opened) -> Verdict:
+    """Return the verdict on an input that is entry `index` of the state before the step."""
+    kinds = ["bytes32", "uint256", "uint256", _OPENED]
+    values = [bytes(32), 0, index, (shown.data, shown.path)]
+    return _spliced(case, point, kinds, values, known=2, wiring=STATE_INPUT)
+
+
+def carried_verdict(name: str, tensor: bytes, path: Sequence[bytes]) -> Verdict:
+    """Return the verdict on an entry that the Program never touches."""
+    data = encode(["bytes", "bytes32", "bytes32[]"], [name.encode(), tensor, list(path)])
+    return Verdict(bytes(32), bytes(32), bytes(32), 0, 0, bytes(32), data)
+
+
+def _spliced(
+    case: Case,
+    point: Point,
+    kinds: list[str],
+    values: list[Any],
+    *,
+    known: int = 0,
+    wiring: int = 0,
+) -> Verdict:
+    """Return a judge's arguments without the claim before, and the known words behind, the node."""
+    node = judged_node(case.terms.program, point.node)
+    claim = ["bytes32"] * 4
+    whole = encode([*claim, "bytes", *kinds], [*[bytes(32)] * 4, node, *values])
+    data = whole[160 + 32 * known :]
+    count = len(case.terms.program.nodes)
+    return Verdict(point.before, point.trace, node_leaf(node), count, wiring, whole[128:160], data)
+
+
+def openings(shown: Sequence[Opened]) -> list[tuple[bytes, tuple[bytes, ...]]]:
     """Return openings as a call takes them."""
     return [(it.data, it.path) for it in shown]
 
@@ -352,14 +423,14 @@ def judge_call(case: Case, stand: Stand, found: Verdict) -> Call:
     """Return the call that judges where a walk has ended."""
     seat = stand.seat
     facts = (stand.game, stand.words, seat.challenger, seat.solver, stand.core, case.docket)
-    return Call("court", "judge", (*facts, found.rule, found.data))
+    return Call("court", "judge", (*facts, astuple(found)))
 
 
 def settle_call(case: Case, stand: Stand, last: bytes, found: Verdict) -> Call:
     """Return the call that makes the last pick and judges in one."""
     seat = stand.seat
     facts = (stand.game, seat.challenger, seat.solver, stand.core, case.docket)
-    return Call("court", "settle", (*facts, last, found.rule, found.data))
+    return Call("court", "settle", (*facts, last, astuple(found)))
 
 
 def timeout_call(case: Case, stand: Stand, *, withdraw: bool = False) -> Call:

@@ -24,7 +24,7 @@ from skerry.messages.disputes import Reveal, RevealLeaf, RevealRoots, RevealTrac
 from skerry.program import Program, TensorType
 from skerry.program.canonical import judged_node
 from skerry.verify.descent import Descent
-from skerry.verify.folds import FOLDS
+from skerry.verify.folds import FOLDS, GREATEST
 from skerry.verify.game import Game
 from skerry.verify.judged import node_leaf
 from skerry.verify.positions import (
@@ -42,12 +42,13 @@ from skerry.verify.positions import (
 from skerry.verify.runs_game import Runs, RunsGame
 from skerry.verify.terms import Arities, Terms
 
-SHOWN, SEALED, OUTPUT, FOLD = 1, 2, 4, 8
+SHOWN, SEALED, OUTPUT, FOLD, MAXIMUM, PLAIN = 1, 2, 4, 8, 16, 32
 STEPS, NAMES, OUTPUT_STEPS, BOUNDARY, TRACE, NODES, LEAVES, LEAF, POINT, CARRIED, RUNS = range(
     1, 12
 )
 NOTHING = bytes(32)
 WORD_BYTES = 32
+PIECE_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,31 +192,31 @@ def row_path(roots: Sequence[bytes], height: int, levels: int, choice: int) -> t
     return merkle_path(merkle_levels(padded), choice)
 
 
-def _leaf_words(data: bytes) -> list[bytes]:
-    return [
-        data[at : at + WORD_BYTES].ljust(WORD_BYTES, b"\0")
-        for at in range(0, len(data), WORD_BYTES)
-    ]
+def _pieces(data: bytes) -> list[bytes]:
+    return [data[at : at + PIECE_BYTES] for at in range(0, len(data), PIECE_BYTES)]
 
 
-def words_root(data: bytes) -> bytes:
-    """Return the Keccak root over the words of a leaf; an odd end goes up as it is."""
-    row = _leaf_words(data)
+def _above(row: list[bytes]) -> list[bytes]:
+    joined = [keccak(row[at] + row[at + 1]) for at in range(0, len(row) - 1, 2)]
+    return [*joined, *row[len(row) & ~1 :]]
+
+
+def pieces_root(data: bytes) -> bytes:
+    """Return the Keccak root over the pieces of a leaf; an odd end goes up as it is."""
+    row = [keccak(it) for it in _pieces(data)]
     while len(row) > 1:
-        joined = [keccak(row[at] + row[at + 1]) for at in range(0, len(row) - 1, 2)]
-        row = [*joined, *row[len(row) & ~1 :]]
+        row = _above(row)
     return row[0]
 
 
-def words_path(data: bytes, at: int) -> tuple[bytes, tuple[bytes, ...]]:
-    """Return one word of a leaf and its path to the root over all of them."""
-    row, path = _leaf_words(data), []
-    shown = row[at]
+def piece_path(data: bytes, at: int) -> tuple[bytes, tuple[bytes, ...]]:
+    """Return one piece of a leaf and its path to the root over all of them."""
+    pieces = _pieces(data)
+    row, path, shown = [keccak(it) for it in pieces], [], pieces[at]
     while len(row) > 1:
         if at ^ 1 < len(row):
             path.append(row[at ^ 1])
-        joined = [keccak(row[it] + row[it + 1]) for it in range(0, len(row) - 1, 2)]
-        row = [*joined, *row[len(row) & ~1 :]]
+        row = _above(row)
         at //= 2
     return shown, tuple(path)
 
@@ -291,7 +292,7 @@ def _value_words(terms: Terms, turn: int, at: Leaves | Leaf) -> Words:
     node = terms.program.nodes[at.node]
     kind = LEAVES if isinstance(at, Leaves) else LEAF
     place = _tree(kind, turn, at.descent, step=at.step, node=at.node)
-    flags = place.flags | (FOLD if node.op in FOLDS else 0)
+    flags = place.flags | fold_flags(node.op)
     return Words(
         Place(kind, flags, turn, at.step, at.node, place.count, place.height, place.index),
         value_held(terms.program, at.before, at.trace, at.node),
@@ -301,7 +302,7 @@ def _value_words(terms: Terms, turn: int, at: Leaves | Leaf) -> Words:
 
 
 def _point_words(terms: Terms, turn: int, at: Point, place: Place, fold: int = 0) -> Words:
-    flags = FOLD if terms.program.nodes[at.node].op in FOLDS else 0
+    flags = fold_flags(terms.program.nodes[at.node].op)
     bits = int.from_bytes(at.claimed, "little")
     return Words(
         Place(place.kind, flags, turn, at.step, at.node, 0, 0, at.element),
@@ -352,7 +353,7 @@ def _shown_words(game: Game, words: Words, shown: Reveal) -> Words:
                 Place(TRACE, SHOWN, game.turn, at.step, 0, count, depth), held, NOTHING, root
             )
         case Leaf(), RevealLeaf():
-            return Words(place, words.held, words.kept, words_root(shown.data))
+            return Words(place, words.held, words.kept, pieces_root(shown.data))
         case (Names() | OutputSteps() | Nodes() | Leaves()) as at, RevealRoots():
             arity = arity_of(terms, at)
             height, _, _ = at.descent.row_span(arity)
@@ -373,6 +374,14 @@ def arity_of(terms: Terms, level: Names | OutputSteps | Nodes | Leaves) -> int:
             return terms.cuts.nodes
         case Leaves():
             return terms.cuts.leaves
+
+
+def fold_flags(op: str) -> int:
+    """Return what a place says of a reduction; nothing of any other op."""
+    if op not in FOLDS:
+        return 0
+    plain = 0 if op in ("amax", "argmax", "topk") else PLAIN
+    return FOLD | plain | (MAXIMUM if op in GREATEST else 0)
 
 
 def item_of(program: Program, node: int) -> int:

@@ -51,7 +51,7 @@ from skerry.verify.walk import Challenger, Respondent, RunRoots
 _STATE = "(uint256,bytes32,uint256,bytes32,bytes32,bytes32)"
 _SHOW = [_STATE, "address", "address", "bytes32", "bytes32[]"]
 _TRACE = [*_SHOW[:4], "bytes", "bytes32", "bytes32[]", "bytes32[]"]
-_PARTS = [*_SHOW[:4], "(bytes32,bytes32,uint256,bytes)", "bytes"]
+_PARTS = [*_SHOW[:4], "bytes"]
 
 
 class LostTrack(FaultError):
@@ -146,6 +146,7 @@ class Doubter:
     runs: RunsGame | None = None
     heard: HeardTrace = field(init=False)
     ended: Ended | None = None
+    _settled: bool = False
 
     def __post_init__(self) -> None:
         self.walk = Challenger.open(self.case.terms, self.run)
@@ -187,7 +188,8 @@ class Doubter:
                 game = self.runs or self.walk.game
                 assert game is not None, "picked without a game"
                 _same(game, event.state)
-                return self._judge() if event.state.kind in (POINT, CARRIED) else None
+                due = event.state.kind in (POINT, CARRIED) and not self._settled
+                return self._judge() if due else None
             case Ended():
                 self.ended = event
                 return None
@@ -216,8 +218,14 @@ class Doubter:
         self.runs = RunsGame.after(self.walk.game)
         if not self.settles or (self.runs is not None and not self.runs.over):
             return pick_call(self.case, self.stand, shown, pick)
-        last = leaf_pick(self.case, self.stand, shown, pick)
+        return self._settle(leaf_pick(self.case, self.stand, shown, pick))
+
+    def _settle(self, last: bytes) -> Call:
+        """Return the last pick and the judgement as one call."""
+        assert self.stand is not None, "a game"
+        assert self.walk.game is not None, "a game"
         found = verdict_of(self.case, self.run, self.heard, self.runs or self.walk.game)
+        self._settled = True
         return settle_call(self.case, self.stand, last, found)
 
     def _shown_parts(self, event: Shown) -> Call:
@@ -231,7 +239,10 @@ class Doubter:
         )
         pick = Pick(self.case.terms.game, shown.turn + 1, choice)
         self.runs = shown.pick(pick)
-        return pick_call(self.case, self.stand, shown, pick)
+        call = pick_call(self.case, self.stand, shown, pick)
+        if self.settles and self.runs.over:
+            return self._settle(call.arguments[3])
+        return call
 
     def _judge(self) -> Call:
         assert self.stand is not None and self.walk.game is not None, "a game"
@@ -318,10 +329,15 @@ class Answerer:
         if self.runs is None or self.runs.over:
             return None
         assert self.stand is not None, "a game"
-        data = parts_data(own_parts(self.run, self.runs))
+        data = parts_data(self.own_parts())
         message = RevealParts(self.case.terms.game, self.runs.turn, data)
         before, self.runs = self.runs, self.runs.reveal(message)
         return reveal_call(self.case, self.stand, before, message)
+
+    def own_parts(self) -> tuple[int, ...]:
+        """Return the parts that are due."""
+        assert self.runs is not None, "no reduction is walked"
+        return own_parts(self.run, self.runs)
 
     def timeout(self, now: int) -> Call | None:
         """Return the call that ends the game if the challenger is late."""

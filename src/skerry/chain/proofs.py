@@ -13,9 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from skerry.base.digests import merkle_levels, merkle_path, node_digest, tree_depth
-from skerry.chain.court_calls import Case, Verdict, held_of, openings, verdict
+from skerry.chain.court_calls import (
+    Case,
+    Verdict,
+    carried_verdict,
+    element_verdict,
+    run_verdict,
+    state_verdict,
+)
 from skerry.commit.state import open_state
-from skerry.commit.tensors import leaf_of
+from skerry.commit.tensors import leaf_count, leaf_of
 from skerry.commit.trees import EMPTY_ROOTS, row
 from skerry.messages.disputes import Reveal, RevealRoots, RevealTrace
 from skerry.program import TensorType
@@ -78,12 +85,13 @@ class UnderTheirs(Gathered):
         super().__init__(case.terms.program, run, step, node)
         self._heard = heard
 
-    def leaf(self, at: int, kind: TensorType, leaf: int) -> bytes:
+    def leaf(self, at: int, kind: TensorType, leaf: int, *, packed: bool = False) -> bytes:
         """Return the bytes of a leaf of a value of the step."""
-        data = self._run.leaf(self._step, at, leaf)
-        inside = merkle_path(merkle_levels(self._run.leaf_digests(self._step, at)), leaf)
+        data = super().leaf(at, kind, leaf, packed=packed)
+        mine = self.openings.pop()
+        inside = mine.path[: tree_depth(leaf_count(kind.shape))]
         above = self._heard.path(self._values, at, self._node)
-        self.openings.append(Opened(data, (*inside, *above)))
+        self.openings.append(Opened(mine.data, (*inside, *above)))
         return data
 
 
@@ -93,7 +101,7 @@ class OwnLeaves:
     def __init__(self, run: RunRoots, step: int) -> None:
         self._run, self._step = run, step
 
-    def leaf(self, at: int, kind: TensorType, leaf: int) -> bytes:
+    def leaf(self, at: int, kind: TensorType, leaf: int, *, packed: bool = False) -> bytes:
         """Return the bytes of a leaf of a value of the step."""
         return self._run.leaf(self._step, at, leaf)
 
@@ -132,17 +140,16 @@ def verdict_of(case: Case, run: RunRoots, heard: HeardTrace, game: Game | RunsGa
     if isinstance(point, Carried):
         return _carried(case, run, point)
     assert isinstance(point, Point), "the walk has not ended"
-    held = held_of(case, point)
     gathered = UnderTheirs(case, run, heard, point.step, point.node)
     judged = _judged(case, gathered, point)
     if isinstance(game, RunsGame):
         subject = int.from_bytes(point.claimed, "little")
         run_fold(judged, point.element, subject, game.at.first, gathered)
-        return verdict(case, "run", held, openings(tuple(gathered.openings)))
+        return run_verdict(case, point, gathered.openings)
     if judged.op == "input":
-        return _wiring(case, run, judged, point, held)
+        return _wiring(case, run, judged, point)
     element(judged, point.element, gathered)
-    return verdict(case, "element", held, openings(tuple(gathered.openings)))
+    return element_verdict(case, point, gathered.openings)
 
 
 def _judged(case: Case, gathered: Gathered, point: Point) -> Judged:
@@ -152,17 +159,14 @@ def _judged(case: Case, gathered: Gathered, point: Point) -> Judged:
 
 def _carried(case: Case, run: RunRoots, at: Carried) -> Verdict:
     shown = open_state(run.states([at.step])[0], at.name)
-    return verdict(case, "carried", at.name.encode(), shown.tensor, shown.path)
+    return carried_verdict(at.name, shown.tensor, shown.path)
 
 
-def _wiring(
-    case: Case, run: RunRoots, judged: Judged, point: Point, held: tuple[object, ...]
-) -> Verdict:
+def _wiring(case: Case, run: RunRoots, judged: Judged, point: Point) -> Verdict:
     """Return the verdict on what a step was given."""
     assert judged.role == "state", "only the state's wiring is judged here so far"
     shown = open_state(run.states([point.step])[0], judged.name)
     leaf, _ = leaf_of(judged.made.shape, point.element)
     data = run.leaf(point.step, point.node, leaf)
     inside = merkle_path(merkle_levels(run.leaf_digests(point.step, point.node)), leaf)
-    opened = (data, (*inside, *shown.path))
-    return verdict(case, "state_input", held, shown.index, opened)
+    return state_verdict(case, point, shown.index, Opened(data, (*inside, *shown.path)))
