@@ -166,6 +166,8 @@ class Money(RuleBasedStateMachine):
                 offers[at] = SignedOffer(replace(offer, nonce=offer.nonce + 1), offer.node)
             case 12:
                 offers.pop()
+            case _:
+                pass  # an honest award
         self.both.apply(replace(move, offers=tuple(offers)))
 
     @rule(which=WHICH, rounds=st.sampled_from([1, 1, 2, 20]), odd=st.integers(0, 7))
@@ -182,6 +184,8 @@ class Money(RuleBasedStateMachine):
                 move = replace(move, tally=(1 << 70, 0, 0))
             case 7:
                 move = replace(move, tally=(0, 0, 1))
+            case _:
+                pass  # an honest epoch
         self.both.apply(move)
 
     @rule(which=WHICH, pick=st.integers(-1, 7), randomness=st.integers(0, 5))

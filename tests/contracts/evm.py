@@ -44,7 +44,8 @@ COURT = address(15)
 
 def compact(signature: Any) -> bytes:
     """Return the 64 bytes of a signature (EIP-2098)."""
-    return signature.r.to_bytes(32, "big") + (signature.s | signature.v << 255).to_bytes(32, "big")
+    halves = (signature.r, signature.s | signature.v << 255)
+    return b"".join(int(it).to_bytes(32, "big") for it in halves)
 
 
 def sign(signer: bytes, message: TypedData) -> bytes:

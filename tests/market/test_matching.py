@@ -20,9 +20,10 @@ WISH = Wish(lanes=6, lanes_each_max=3, capability=2, price_max=10, stake=100, en
 
 def offer(number: int = 1, **changes: Any) -> Offer:
     node = number.to_bytes(20, "big")
-    terms = {"capability": 2, "lanes": 4, "price": 5, "stake": 100}
-    times = {"expires": NOW, "seconds": 1_000, "nonce": 0}
-    return replace(Offer(node, Role.SOLVER, **terms, **times), **changes)
+    made = Offer(
+        node, Role.SOLVER, 2, lanes=4, price=5, stake=100, expires=NOW, seconds=1_000, nonce=0
+    )
+    return replace(made, **changes)
 
 
 def offers() -> st.SearchStrategy[Offer]:

@@ -18,6 +18,7 @@ from skerry.verify.audits import seal, secret_of, verdict_commitment
 START = 1_700_000_000
 DEAD = bytes.fromhex("000000000000000000000000000000000000dead")
 FUNDS = 1_000_000
+TOTAL = 8 * FUNDS
 LIMITS = Limits(unbonding=1_000, phase_min=60, window_max=10_000, lease_max=100_000)
 SUBMITTER, SOLVERS, AUDITORS, COORDINATOR, STRANGER, COURT = 0, (1, 2, 3), (4, 5), 6, 7, 15
 
@@ -259,3 +260,33 @@ def refused(books: Books, action: Action, now: int) -> Reason:
     found = told(books, action, now)
     assert isinstance(found, Refused), action
     return found.reason
+
+
+def job_of(books: Books, story: Story) -> Job:
+    return books.jobs[story.terms.job]
+
+
+def epoch_of(books: Books, story: Story, number: int) -> Epoch:
+    return job_of(books, story).ring[number]
+
+
+def awarded(story: Story) -> Books:
+    books = funded(story)
+    return done(books, story.award(books), START)
+
+
+def with_epoch(story: Story, books: Books, now: int, rounds: int = 2) -> Books:
+    return done(books, story.epoch(job_of(books, story), rounds), now)
+
+
+def shown(story: Story, books: Books, c: int, epoch: int = 0, **odd: Any) -> Books:
+    """Play a whole audit of an epoch committed at `c`; `odd` is what seat 1 says otherwise."""
+    said: list[dict[str, Any]] = [{}, odd]
+    books = done(books, story.draw(epoch), c + 11)
+    books = done(books, story.reveal(epoch, 0, 1), c + 150)
+    commitments = tuple((seat, story.commitment(epoch, seat, **said[seat])) for seat in (1, 0))
+    for seat in (1, 0):
+        books = done(books, story.verdict(epoch, seat, **said[seat]), c + 201)
+    for seat in (0, 1):
+        books = done(books, story.show(epoch, seat, commitments, **said[seat]), c + 400)
+    return books
