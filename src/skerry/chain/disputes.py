@@ -147,20 +147,21 @@ class Doubter:
     heard: HeardTrace = field(init=False)
     ended: Ended | None = None
     _settled: bool = False
+    _opening: Open | None = None
 
     def __post_init__(self) -> None:
         self.walk = Challenger.open(self.case.terms, self.run)
+        self._opening = self.walk.ask if isinstance(self.walk.ask, Open) else None
         self.heard = HeardTrace(len(self.case.terms.program.nodes))
 
     @property
     def opening(self) -> Open:
         """What is doubted."""
-        assert isinstance(self._opening, Open), "the receipt itself breaks a rule"
+        assert self._opening is not None, "the receipt itself breaks a rule"
         return self._opening
 
     def announce(self) -> Call:
         """Return the call that announces the game."""
-        self._opening = self.walk.ask
         return announce_call(self.case, self.address, self.opening, self.salt)
 
     def open(self, solver: bytes, *, bond: int, clock: int) -> Call:
@@ -171,8 +172,15 @@ class Doubter:
             self.case, seat, self.opening, self.salt, clock=clock, landed=self.walk.game
         )
 
+    @property
+    def game(self) -> bytes:
+        """The game's name on the chain."""
+        return self.case.game_name(self.address, self.opening, self.salt)
+
     def hear(self, event: CourtEvent) -> Call | None:
-        """Take one event of this game; return the move that is due."""
+        """Take one event; return the move that is due. Other games' events are passed over."""
+        if event.game != self.game:
+            return None
         match event:
             case Opened():
                 seat = Seat(event.challenger, event.solver, event.core)
@@ -275,7 +283,9 @@ class Answerer:
         self.walk = Respondent(self.case.terms, self.run)
 
     def hear(self, event: CourtEvent) -> Call | None:
-        """Take one event of this game; return the move that is due."""
+        """Take one event; return the move that is due. The first game opened is this one."""
+        if self.stand is not None and event.game != self.stand.game:
+            return None
         match event:
             case Opened():
                 seat = Seat(event.challenger, event.solver, event.core)
