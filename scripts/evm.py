@@ -83,6 +83,7 @@ class Judges:
     adjudicator: Contract
     folds: Contract
     wiring: Contract
+    feeds: Contract
 
 
 @cache
@@ -91,9 +92,11 @@ def judges(make: Callable[[str], dict[str, Any]] = compiled) -> Judges:
     evm = pyrevm.EVM(spec_id="CANCUN")
     evm.set_balance(SENDER, 10**24)
     arithmetic = deploy(evm, make("arithmetic"))
+    wiring = deploy(evm, make("wiring"), arithmetic.address)
     return Judges(
         arithmetic,
         deploy(evm, make("adjudicator"), arithmetic.address),
         deploy(evm, make("folds")),
-        deploy(evm, make("wiring"), arithmetic.address),
+        wiring,
+        deploy(evm, make("feeds"), wiring.address),
     )

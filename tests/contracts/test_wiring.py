@@ -7,6 +7,7 @@ import random
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.adjudicate import as_claim
 from benchmarks.adjudicate_cases import NAN, f32_bits, i64
@@ -17,6 +18,9 @@ from skerry.commit.state import open_state, state_leaf, state_root
 from skerry.commit.tensors import ITEM_BYTES, open_element, tensor_digest
 from skerry.dataset.manifest import sample_leaf
 from skerry.dataset.order import BatchPlan
+from skerry.messages.receipts import Cost, DataSlice, Receipt, Unit, UnitId
+from skerry.messages.signing import signed_digest
+from skerry.messages.wire import encode
 from skerry.program import Builder, Program, judged_node
 from skerry.program.graph import DType
 from skerry.verify import wiring
@@ -183,3 +187,96 @@ def test_a_node_of_another_role_is_refused(chain: Judges) -> None:
         wiring.chance(claim, raw, Order(1, 1, 1, 1, (0,)))
     with pytest.raises(Reverted):
         chain.wiring.call("chance", as_claim(claim), raw, (1, 1, 1, 1, b"\0\0"))
+
+
+# ---- what the receipt says of it -----------------------------------------------------------------
+
+
+def receipts(rng: random.Random) -> Receipt:
+    """Return a receipt whose fields take every spelling."""
+    shards = tuple(sorted(rng.sample(range(rng.choice((20, 300, 4000))), rng.randint(1, 20))))
+    names = sorted(rng.sample(NAMES, rng.randint(1, len(NAMES))), key=str.encode)
+    steps = rng.choice((1, 5, 200, 70_000))
+    unit = Unit(
+        id=UnitId(bytes(32), rng.choice((0, 200, 70_000, 1 << 40)), rng.choice((0, 130, 300))),
+        program=rng.randbytes(32),
+        state=rng.randbytes(32),
+        step_from=rng.choice((0, 127, 128, 65_536, 1 << 33)),
+        steps=steps,
+        segments=1,
+        seed=i64(rng),
+        data=DataSlice(rng.randbytes(32), shards) if rng.random() < 0.8 else None,
+        given=tuple((name, rng.randbytes(32)) for name in names),
+    )
+    outputs = (("loss", rng.randbytes(32)),)
+    return Receipt(
+        signer=rng.randbytes(32),
+        signature=bytes(64),
+        unit=unit,
+        segments=(rng.randbytes(32),),
+        outputs=outputs,
+        cost=Cost(1, 1),
+    )
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_the_receipt_says_is_read_from_its_bytes(seed: int, chain: Judges) -> None:
+    rng = random.Random(seed)
+    receipt = receipts(rng)
+    unit = receipt.unit
+    port, _ = rng.choice(unit.given)
+    data = elements(rng, "f32", 6)
+    tensor = tensor_digest("f32", (6,), data)
+    given = tuple((it, tensor if it == port else digest) for it, digest in unit.given)
+    receipt = replace(receipt, unit=replace(unit, given=given))
+    name, spelled, unit = signed_digest(receipt), encode(receipt), receipt.unit
+    claim, raw = claim_about(program_with(port, "given", "f32", (6,)), 4)
+    opened = Opened(data, ())
+    want = int.from_bytes(data[16:20], "little")
+    assert wiring.given(claim, raw, wiring.given_tensor(unit, port), opened) == want
+    call = (as_claim(claim), raw, name, spelled, (data, list[bytes]()))
+    assert chain.feeds.call("given", *call) == want
+    claim, raw = claim_about(program_with("other", "given", "f32", (6,)), 4)
+    with pytest.raises(OpeningRefused):
+        wiring.given_tensor(unit, "other")
+    with pytest.raises(Reverted):
+        chain.feeds.call("given", as_claim(claim), raw, *call[2:])
+    step = rng.randrange(unit.steps)
+    count = len(unit.data.shards) if unit.data else 1
+    place = rng.randrange(count)
+    claim, raw = claim_about(program_with("seeds", "chance", "i64", (count,)), place)
+    lots = (as_claim(claim), raw, name, step, spelled)
+    if unit.data is None:
+        with pytest.raises(OpeningRefused):
+            wiring.order_of(unit, step, 1, 1)
+        with pytest.raises(Reverted):
+            chain.feeds.call("chance", *lots)
+        return
+    order = wiring.order_of(unit, step, 1, 1)
+    assert chain.feeds.call("chance", *lots) == wiring.chance(claim, raw, order)
+    with pytest.raises(Reverted):
+        chain.feeds.call("chance", as_claim(claim), raw, name, unit.steps, spelled)
+    with pytest.raises(Reverted):
+        chain.feeds.call("chance", as_claim(claim), raw, EMPTY, step, spelled)
+
+
+def test_a_sample_is_found_by_the_receipt_and_the_job(chain: Judges) -> None:
+    for seed in range(20):
+        rng = random.Random(seed)
+        receipt = receipts(rng)
+        if receipt.unit.data is None:
+            continue
+        step, batch, count = rng.randrange(receipt.unit.steps), rng.randint(1, 3), 50
+        own = len(receipt.unit.data.shards)
+        records = [rng.randbytes(10) for _ in range(count)]
+        levels = merkle_levels([sample_leaf(record) for record in records])
+        samples = Samples(levels[-1][0], count, 10, 0, "u16")
+        element = rng.randrange(own * batch * 5)
+        claim, raw = claim_about(program_with("tokens", "data", "i64", (own, batch, 5)), element)
+        order = wiring.order_of(receipt.unit, step, 4000, batch)
+        index = wiring.sample_at(order, count, element // 5)
+        path = merkle_path(levels, index)
+        want = wiring.data(claim, raw, order, samples, records[index], path)
+        call = (as_claim(claim), raw, signed_digest(receipt), step, 4000, batch)
+        more = (as_samples(samples), encode(receipt), records[index], list(path))
+        assert chain.feeds.call("data", *call, *more) == want

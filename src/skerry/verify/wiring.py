@@ -3,7 +3,8 @@
 What    One function a role: `state`, `given`, `chance`, `data`; and `carried` for an entry of the
         state that the Program does not touch.
 Why     A step that is run rightly on the wrong input is a lie too. `contracts/wiring.vy` is the
-        same in the EVM.
+        same in the EVM, and `contracts/feeds.vy` reads what it needs from the receipt itself, as
+        `order_of` and `given_tensor` do.
 Rule    The rules are those of `commit.state`, `base.chance` and `dataset.order`. What the unit and
         the manifest say (roots, seeds, counts, shards) is an argument: the caller answers for it.
 Pure    Integers and digests; a bad opening is `OpeningRefused`.
@@ -28,6 +29,7 @@ from skerry.commit.tensors import (
     seal_tensor,
 )
 from skerry.commit.trees import climb
+from skerry.messages.receipts import Unit
 from skerry.verify.judged import WORD, Bits, Claim, Judged, Opened, element_bits, need, read_node
 
 #: The stored types of a field, and the bytes of each; an f32 fills an f32 port, the others an i64.
@@ -70,6 +72,28 @@ class Samples:
     record_bytes: int
     field_at: int
     field_kind: str
+
+
+def order_of(unit: Unit, step: int, shards: int, batch: int) -> Order:
+    """Return which samples and seeds the unit's step `step`, counted from its first, has.
+
+    Args:
+        unit: the unit, as its receipt says it.
+        step: the step.
+        shards: the shards of the whole batch, which the job says.
+        batch: the samples of a shard, likewise.
+    """
+    need(0 <= step < unit.steps, "the unit has no such step")
+    need(unit.data is not None, "the unit reads no data and draws no lots")
+    assert unit.data is not None, "just checked"
+    return Order(unit.seed, unit.step_from + step, shards, batch, unit.data.shards)
+
+
+def given_tensor(unit: Unit, name: str) -> bytes:
+    """Return the tensor digest that the unit names for a port."""
+    found = dict(unit.given).get(name)
+    need(found is not None, f"the unit names no tensor for {name!r}")
+    return found or b""
 
 
 def _input(claim: Claim, node: bytes, role: str) -> Judged:
