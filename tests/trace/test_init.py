@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 
 from skerry.models.examples import CNN, GPT, MLP
@@ -57,7 +58,6 @@ def test_a_models_own_initialiser_is_drawn_alike(name: str) -> None:
 
 
 def test_hugging_face_initialisers_are_drawn_alike() -> None:
-    transformers = pytest.importorskip("transformers")
     llama = transformers.LlamaConfig(
         vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
         num_attention_heads=4, pad_token_id=3, bos_token_id=0, eos_token_id=1,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,8 +17,6 @@ from skerry.models.examples import CNN, GPT, MLP
 from skerry.program import I64, NARROW, TensorType, check, program_digest
 from skerry.trace import trace_model
 from tests.trace.checking import assert_agrees, assert_near, drawn, run, whole
-
-transformers = pytest.importorskip("transformers")
 
 TOKENS = {"tokens": whole(40, 2, 13)}
 CLASSES = {"features": drawn(4, 1, 8, 8), "label": whole(10, 4)}
