@@ -275,11 +275,11 @@ class Lowering:
         batch = View(x.val, 0, x.shape[:-2], x.strides[:-2]).collapsed()
         if x.strides[-1] == 1 or x.strides[-2] != 1 or min(n, terms) < 2 or len(batch) > 3:
             return False
-        served = [q for q in self._needed if self._serves(q, at)]
+        served = self._pattern.served.get(at, [])
         if not served:
             return False
         e = self._new(at, scale=True)
-        for place, q in enumerate(sorted(served)):
+        for place, q in enumerate(served):
             stored = Val((*x.shape[:-2], terms, n), k.H2 if q in self._narrow else k.F8)
             strides = dense_strides(stored.shape)
             turned = (*strides[:-2], strides[-1], strides[-2])
@@ -288,13 +288,6 @@ class Lowering:
             bits = self.program.nodes[q].integer("bits")
             self.ops.append(Op("quant_cols", "", (x,), (whole(stored), scale), bits))
         return True
-
-    def _serves(self, q: int, e: int) -> bool:
-        return (
-            self.program.nodes[q].op == "quantise"
-            and q not in self._folded
-            and self._pattern.own_exponent(q) == e
-        )
 
     def _sum(self, at: int, node: Node) -> None:
         axes = node.integers("axes")

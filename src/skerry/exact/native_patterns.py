@@ -23,6 +23,7 @@ class Patterns:
     Attributes:
         needed: the nodes that some output depends on and that are not folded away.
         uses: node -> the nodes that read it; -1 stands for an output.
+        served: exponent -> the quantises of its own operand that use it.
         sums: exponent -> (quantise, sum, rescale) where the four are one sum of f32.
         narrow: the quantises, and the dots between them, that int16 holds.
     """
@@ -32,6 +33,7 @@ class Patterns:
         self._folded = folded
         self.needed = self._find_needed()
         self.uses = self._count_uses()
+        self.served = self._find_served()
         self.sums = self._find_sums()
         self.narrow = self._find_narrow()
 
@@ -64,6 +66,15 @@ class Patterns:
         known = self.program.nodes[scale]
         own = known.op == "exponent" and known.inputs[0] == node.inputs[0]
         return scale if own and scale not in self._folded else None
+
+    def _find_served(self) -> dict[int, list[int]]:
+        served: dict[int, list[int]] = {}
+        for at in sorted(self.needed):
+            if self.program.nodes[at].op == "quantise" and at not in self._folded:
+                e = self.own_exponent(at)
+                if e is not None:
+                    served.setdefault(e, []).append(at)
+        return served
 
     def _find_sums(self) -> dict[int, tuple[int, int, int]]:
         """Return exponent -> (quantise, sum, rescale) where the four are one sum of f32."""
