@@ -23,9 +23,9 @@ def run(*, quick: bool, note: Note) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=_made(data)) as place:
         file = load_job(
             JOB,
-            [f"output_dir={f'{data}/{Path(place).name}'!r}", f"train.max_steps={10 * rounds}", "train.warmup_steps=0",
-             "resources.workers=1", "checkpoint.save_steps=0", "checkpoint.eval_steps=0",
-             "checkpoint.eval_batches=1"],
+            [f"output_dir={f'{data}/{Path(place).name}'!r}", f"train.max_steps={10 * rounds}",
+             "train.warmup_steps=0", "resources.workers=1", "checkpoint.save_steps=0",
+             "checkpoint.eval_steps=0", "checkpoint.eval_batches=1"],
         )  # fmt: skip
         result = live_job(file).run
     seconds = {key: round(value, 3) for key, value in result.seconds.items()}

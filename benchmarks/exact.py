@@ -74,7 +74,7 @@ def eager_step(
             loss = functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), target)
         else:
             loss = functional.cross_entropy(module(batch["features"]), batch["label"])
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return step

@@ -6,6 +6,7 @@ accepted Program is also priced, printed and (where small) run.
 
 from __future__ import annotations
 
+import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,22 +18,13 @@ from benchmarks.measure import Note
 from skerry.base.chance import Chance
 from skerry.base.errors import SkerryError
 from skerry.dataset import manifest
-from skerry.exact import compile_program
+from skerry.exact import Backend, compile_program
 from skerry.job import parse_job
-from skerry.messages import (
-    Cost,
-    DataSlice,
-    Open,
-    Pick,
-    Receipt,
-    RevealRoots,
-    Unit,
-    UnitId,
-    decode,
-    encode,
-)
+from skerry.messages.disputes import Open, Pick, RevealRoots
+from skerry.messages.receipts import Cost, DataSlice, Receipt, Unit, UnitId
+from skerry.messages.wire import decode, encode
 from skerry.program import F32, Builder, Limits, Program, check, cost, from_bytes, to_bytes, to_text
-from skerry.train.entropy import pack_update, unpack_update
+from skerry.train import UpdateShape, pack_update, unpack_update
 
 RUN_LIMITS = Limits(nodes_max=4096, elements_max=1 << 16, bytes_peak_max=1 << 22,
                     operations_max=1 << 24)  # fmt: skip
@@ -109,8 +101,9 @@ def try_program(data: bytes) -> None:
         port.name: torch.ones(port.type.shape, dtype=kinds[port.type.dtype])
         for port in program.inputs
     }
-    for backend in ("torch", "native"):
-        compile_program(program, backend).run(inputs)  # type: ignore[arg-type]
+    backends: tuple[Backend, ...] = ("torch", "native")
+    for backend in backends:
+        compile_program(program, backend).run(inputs)
 
 
 def try_job(data: bytes) -> None:
@@ -128,7 +121,13 @@ def seeds() -> dict[str, tuple[bytes, Callable[[bytes], object]]]:
     receipt = Receipt(
         unit=unit, segments=(a, b), outputs=(("loss", a),), cost=Cost(1 << 40, 1 << 33), signer=a
     )
-    update = pack_update([[1, 5, 9], [0, 2, 4095]], [[0, 1, 3], [2, 2, 1]], [0x3F800000, 0], 4096)
+    shape = UpdateShape(chunks=2, width=4096, kept=3)
+    update = pack_update(
+        shape,
+        struct.pack("<6q", 1, 5, 9, 0, 2, 4095),
+        struct.pack("<6q", 1, -1, 1, 1, 1, -1),
+        struct.pack("<2f", 1.0, 0.5),
+    )
     return {
         "program": (to_bytes(seed_program()), try_program),
         "job": (JOB.encode(), try_job),
@@ -136,7 +135,7 @@ def seeds() -> dict[str, tuple[bytes, Callable[[bytes], object]]]:
         "message": (encode(RevealRoots(a, 1, (a, b))), decode),
         "open": (encode(Open(a, segment=1)), decode),
         "pick": (encode(Pick(a, 2, 5)), decode),
-        "update": (update, lambda data: unpack_update(data, 2, 3, 4096)),
+        "update": (update, lambda data: unpack_update(shape, data)),
         "manifest": (example_manifest(), manifest.decode),
     }
 
@@ -144,16 +143,16 @@ def seeds() -> dict[str, tuple[bytes, Callable[[bytes], object]]]:
 def example_manifest() -> bytes:
     """Return the canonical bytes of a small sound manifest."""
     sample = manifest.sample_leaf(bytes(8))
-    shard = manifest.Shard(digest="0" * 64, samples_root=sample.hex())
+    file = manifest.SampleFile(digest="0" * 64, samples_root=sample.hex())
     split = manifest.Split(
-        name="train", samples=1, records=1, shards=(shard,),
+        name="train", samples=1, records=1, files=(file,),
         samples_root=manifest.samples_root([sample], 1, 4).hex(),
     )  # fmt: skip
     return manifest.encode(
         manifest.Manifest(
             kind="table", name="fuzz", licence="", seed=0, config_digest="0" * 64,
             split_by="none", fields=(manifest.Field(name="features", dtype="f32", shape=(2,)),),
-            samples_per_shard=4, splits=(split,), sources=(), records_read=1,
+            samples_per_file=4, splits=(split,), sources=(), records_read=1,
         )
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from benchmarks.exact import OPTIMIZER
 from benchmarks.measure import Note
@@ -40,6 +41,7 @@ def final_digest(name: str, backend: str, carrier: str) -> str:
     torch.manual_seed(0)
     draw = torch.Generator().manual_seed(1)
     steps = STEPS[name]
+    model: nn.Module
     if name == "gpt":
         model, task = GPT(vocabulary=64, width=32, layers=2, heads=2, context=16), "causal-lm"
         batch = {"tokens": torch.randint(0, 64, (steps, 4, 17), generator=draw)}

@@ -26,7 +26,8 @@ RIGHT_SHARE = 0.95
 #: A language model small enough to pass the trigram in seconds, and the demo's own.
 QUICK = [
     "train.max_steps=90", "model.hf_config.hidden_size=48", "model.hf_config.num_hidden_layers=2",
-    "model.hf_config.intermediate_size=128", "train.learning_rate=1e-2", "rounds.topk=24", "checkpoint.eval_batches=16",
+    "model.hf_config.intermediate_size=128", "train.learning_rate=1e-2", "rounds.topk=24",
+    "checkpoint.eval_batches=16",
 ]  # fmt: skip
 EVERY_STEP = [
     "rounds.lanes=2", "rounds.local_steps=1", "rounds.codec='none'", "rounds.segments=1",
@@ -81,7 +82,7 @@ def run(*, quick: bool, note: Note) -> dict[str, Any]:
     """Measure three seeds of both models; `quick` one seed of a small language model."""
     result: dict[str, Any] = {}
     seeds = (1,) if quick else (1, 2, 3)
-    plans = {"kjv": (QUICK if quick else [], [])}
+    plans: dict[str, tuple[list[str], list[str]]] = {"kjv": (QUICK if quick else [], [])}
     if not quick:
         plans["digits"] = (["train.max_steps=600"], LOCAL_CNN)
     for job, (changes, local) in plans.items():
