@@ -137,7 +137,9 @@ def _node(claim: openings.Claim, node: Bytes[NODE_BYTES]) -> nodes.Node:
     @notice The claim's node.
     """
     assert merkle.node_leaf(node) == claim.node, "node"
-    return nodes.decode(node)
+    read: nodes.Node = nodes.decode(node)
+    assert claim.element < nodes.elements(read.made), "element"
+    return read
 
 
 @internal

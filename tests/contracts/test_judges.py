@@ -77,12 +77,14 @@ def test_a_contract_fits_the_limit_of_the_chain(name: str) -> None:
 
 def one_case(op: str) -> tuple[StepRun, int]:
     c = Cases(random.Random(5))
-    x, y = c.i64(3, 600), c.i64(3, 600)
+    x, y, y_flat = c.i64(3, 600), c.i64(3, 600), c.i64(600)
     value = {
         "add": lambda: c.b.node("add", (x, y)),
         "sum": lambda: c.b.node("sum", (x,), axes=(1,)),
         "concat": lambda: c.b.node("concat", (x, y), axis=0),
         "argmax": lambda: c.b.node("argmax", (c.f32(2, 1100),), axis=1),
+        "dot": lambda: c.b.node("dot", (c.small(3, 600), c.small(3, 600))),
+        "scatter_add": lambda: c.b.node("scatter_add", (c.i64(600, low=0, high=3), y_flat), size=3),
     }[op]()
     run = StepRun(*c.done(value))
     return run, run.program.outputs[0].node
@@ -130,7 +132,7 @@ def test_an_opening_that_does_not_hold_is_refused_by_both(op: str, chain: Judges
                 chain.adjudicator.call("judge", as_claim(other), raw, as_shown(openings))
 
 
-@pytest.mark.parametrize("op", ["sum", "argmax"])
+@pytest.mark.parametrize("op", ["sum", "argmax", "dot", "scatter_add"])
 def test_an_opening_of_a_run_that_does_not_hold_is_refused_by_both(op: str, chain: Judges) -> None:
     run, at = one_case(op)
     raw, subject = judged_node(run.program, at), run.bits(at, 1)
