@@ -6,6 +6,8 @@ import signal
 import socket
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -41,7 +43,7 @@ from skerry.chain.keyfiles import read_key, write_key
 from skerry.chain.outbox import Fees, Outbox, Sent
 from skerry.chain.rpc import Rpc, hexed
 from tests.chain.local import CHAIN, LIMITS, HandClock, chain_key, outbox, placed
-from tests.contracts.evm import COURT, address
+from tests.contracts.evm import COURT, address, key
 
 TO = b"\x42" * 20
 
@@ -416,6 +418,45 @@ def test_neither_a_killed_node_nor_a_killed_outbox_loses_or_doubles_money(tmp_pa
         until_mined(box, *(f"pay {at}" for at in range(5)))
         assert balance(rpc) == 5
         rpc.close()
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from skerry.chain.keyfiles import ChainKey
+from skerry.chain.outbox import Outbox
+from skerry.chain.rpc import Rpc
+
+class Still:
+    def now(self): return 0.0
+
+key = ChainKey(bytes.fromhex(sys.argv[3]))
+box = Outbox(Path(sys.argv[2]), Rpc(sys.argv[1]), key, Still(), chain=31337)
+box.look_after()
+for at in range(40):
+    box.send(f"pay {at}", b"\x42" * 20, b"", value=1)
+    print(at, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_sender_that_is_killed_again_and_again_pays_everything_once(
+    node: Anvil, rpc: Rpc, tmp_path: Path
+) -> None:
+    outbox(rpc, 1, tmp_path).close()
+    path = tmp_path / "1.outbox"
+    command = [sys.executable, "-c", CHILD, node.url, str(path), key(1).to_bytes().hex()]
+    for kill_after in (3, 11, 17, 24, 38, None):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            for line in child.stdout:
+                if kill_after is not None and int(line) >= kill_after:
+                    child.kill()
+                    break
+    box = Outbox(path, rpc, chain_key(1), HandClock(), chain=CHAIN)
+    until_mined(box, *(f"pay {at}" for at in range(40)))
+    assert balance(rpc) == 40
+    assert rpc.number("eth_getTransactionCount", hexed(box.address), "latest") == 40
 
 
 def until_saved(state: Path, block: int) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from scripts.contracts import ARTIFACTS, DEPLOYED, compiled, spelled, stale
-from skerry.chain.abi import REASONS
+from skerry.chain.abi import REASONS, contract
 
 CODE_BYTES_MAX = 24_576  # EIP-170
 
@@ -26,6 +26,19 @@ def test_a_contract_fits_onto_a_chain(name: str) -> None:
 @pytest.mark.parametrize("name", ["token", "vault", "market"])
 def test_the_same_source_makes_the_same_code(name: str) -> None:
     assert (ARTIFACTS / f"{name}.json").read_text() == spelled(compiled(name))
+
+
+PORTS = {
+    "court": {"market": ("admit", "convict", "dismiss"), "vault": ("lock", "settle", "slash")},
+    "market": {"vault": ("lock", "take_leases", "settle", "slash")},
+}
+
+
+@pytest.mark.parametrize("caller", PORTS)
+def test_contracts_call_each_other_by_functions_that_are_there(caller: str) -> None:
+    for callee, names in PORTS[caller].items():
+        for name in names:
+            assert contract(callee).selector(name) in contract(caller).bytecode, (callee, name)
 
 
 def test_reasons_are_numbered_alike() -> None:

@@ -80,10 +80,13 @@ class Contract:
     def _inputs(self, name: str) -> list[str]:
         return [spelled(it) for it in self._functions[name]["inputs"]]
 
+    def selector(self, name: str) -> bytes:
+        """Return the four bytes that name a function."""
+        return keccak(text=f"{name}({','.join(self._inputs(name))})")[:4]
+
     def call(self, name: str, *arguments: Any) -> bytes:
         """Return the calldata of a call."""
-        inputs = self._inputs(name)
-        return keccak(text=f"{name}({','.join(inputs)})")[:4] + encode(inputs, arguments)
+        return self.selector(name) + encode(self._inputs(name), arguments)
 
     def creation(self, *arguments: Any) -> bytes:
         """Return the code that makes one of these."""
