@@ -1038,27 +1038,39 @@ def settle(
     left: uint256 = escrow
     moves: DynArray[Move, 72] = []
     units: DynArray[uint256, LEASES] = []
+    extras: DynArray[uint256, LEASES] = []
+    spare: uint256 = epoch.round_to * terms.lanes  # units that are nobody's yet
     for at: uint256 in range(len(leases), bound=LEASES):
         lease: Lease = leases[at]
         done: uint256 = 0
         if len(paid) > 0:
             done = paid[at]
-        total: uint256 = done
+        counted: uint256 = 0
         if count > 0:
-            total = max(total, tally[at])
+            counted = tally[at]
         if flags >> 64 + at & 1 == 1:
-            total = max(total, self.units[job][at])
+            counted = max(counted, self.units[job][at])
+        # What the lease's own lanes can have made is there for it, whatever others are counted.
+        total: uint256 = max(done, min(counted, epoch.round_to * lease.lanes))
         due: uint256 = 0
         freed: uint256 = 0
+        extra: uint256 = 0
         if flags >> at & 1 == 0:
             due = min((total - done) * lease.price, left)
+            extra = max(counted, total) - total
             if closing:
                 freed = lease.stake
         left -= due
+        spare -= min(total, spare)
         units.append(total)
+        extras.append(extra)
         moves.append(Move(who=lease.node, unlock=freed, credit=freed + due))
+    for at: uint256 in range(len(leases), bound=LEASES):
+        more: uint256 = min(extras[at], spare)
+        spare -= more
+        extras[at] = more * leases[at].price
     if closing:
-        self._close(terms, job, word, escrow, left, moves)
+        self._close(terms, job, word, escrow, left, moves, extras)
     else:
         moves.append(Move(who=terms.submitter, unlock=escrow - left, credit=0))
         self.jobs[job] = word - escrow + left
@@ -1095,9 +1107,11 @@ def _close(
     escrow: uint256,
     unspent: uint256,
     credits: DynArray[Move, 72],
+    extras: DynArray[uint256, LEASES],
 ):
     """
-    @notice Pay auditors and coordinator, free their stakes, and refund the submitter.
+    @notice Pay auditors and coordinator, free their stakes, pay solvers that ran lanes of others
+            from what is left, and refund the submitter.
     """
     moves: DynArray[Move, 72] = credits
     left: uint256 = unspent
@@ -1115,6 +1129,10 @@ def _close(
         left -= due
         stake = terms.stake_coordinator
         moves.append(Move(who=terms.coordinator, unlock=stake, credit=stake + due))
+    for at: uint256 in range(len(extras), bound=LEASES):
+        due: uint256 = min(extras[at], left)
+        left -= due
+        moves[at].credit += due
     moves.append(Move(who=terms.submitter, unlock=escrow, credit=left))
     self.jobs[job] = word - escrow - OPEN + CLOSED
     extcall VAULT.settle(moves)

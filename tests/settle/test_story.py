@@ -90,6 +90,36 @@ def test_the_ring_bounds_how_many_epochs_are_open() -> None:
     assert refused(books, story.draw(0), START + 505) == Reason.EPOCH
 
 
+def test_lanes_that_were_run_for_others_are_paid_from_what_is_left() -> None:
+    story = Story()
+    books = awarded(story)
+    move = story.epoch(job_of(books, story), 20, tally=(60, 20, 0))
+    books = done(books, move, START)
+    epoch = epoch_of(books, story, 0)
+    books = done(books, story.settle(job_of(books, story), epoch), START + 501)
+    assert books.account(story.party(1)).free == FUNDS + 60 * 5
+    assert books.account(story.party(3)).free == FUNDS
+    assert solvent(books, TOTAL)
+
+
+def test_a_tally_in_favour_of_one_lease_cannot_take_the_pay_of_another() -> None:
+    """The coordinator gives all units to the dearest solver; the others show their lanes."""
+    story = Story(changes={"price_max": 7})
+    books = awarded(story)
+    books = done(books, story.epoch(job_of(books, story), 20, tally=(0, 0, 80)), START)
+    epoch = epoch_of(books, story, 0)
+    for lane, who in ((1, 1), (2, 2)):
+        evidence = story.evidence(epoch, 19, lane)
+        raised = actions.RaiseTally(story.party(who), story.terms, epoch, evidence)
+        books = done(books, raised, START + 1)
+    books = done(books, story.settle(job_of(books, story), epoch), START + 501)
+    assert books.account(story.party(1)).free == FUNDS + 40 * 5 + 125
+    assert books.account(story.party(2)).free == FUNDS + 20 * 6
+    assert books.account(story.party(3)).free == FUNDS + 20 * 7
+    assert books.account(story.party(0)).free == FUNDS - 200 - 120 - 140 + 125
+    assert solvent(books, TOTAL)
+
+
 # -- the award
 
 
@@ -150,6 +180,34 @@ def test_terms_that_nobody_could_live_with_are_refused(changes: dict[str, Any]) 
     terms = replace(story.terms, **changes)
     books = funded(story)
     assert refused(books, story.award(books, terms=terms), START) == Reason.TERMS
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"delay": 50},
+        {"delay": 1},
+        {"phase": 60, "delay": 30},
+        {"window": 10_000},
+        {"clock": 60},
+        {"clock": 10_000},
+        {"ends": START + 90_000},
+        {"segments": 4_096, "draws": 256},
+        {"epochs": 1_024},
+        {"rounds": 1, "epochs": 1},
+    ],
+)
+def test_terms_at_their_limits_are_fine(changes: dict[str, Any]) -> None:
+    story = Story(changes=changes)
+    awarded(story)
+
+
+def test_a_job_may_last_as_long_as_the_chain_allows() -> None:
+    story = Story(changes={"ends": START + 100_000})
+    books = funded(story)
+    award = story.award(books)
+    offers = tuple(replace(it, offer=replace(it.offer, seconds=100_000)) for it in award.offers)
+    done(books, replace(award, offers=offers), START)
 
 
 def test_an_award_is_the_submitters_and_happens_once() -> None:

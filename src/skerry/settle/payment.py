@@ -5,15 +5,17 @@ What    `settle` pays solvers what the tally of a final epoch counts beyond what
         submitter and closes the job.
 Why     Credits are made within the vault, so no receiver can stop them; each party takes its
         tokens out when it likes.
-Rule    A slashed party is paid nothing more. Nobody is paid beyond the escrow. A job closes once
-        its last epoch is final and no more can come: all rounds are there, the end has passed, or
-        the coordinator fell.
+Rule    A slashed party is paid nothing more. What a lease's own lanes can have made is paid first,
+        so that no tally of another can take it; lanes that it ran for others are paid at the end,
+        as far as units are left that nobody was paid for. Nobody is paid beyond the escrow. A job
+        closes once its last epoch is final and no more can come: all rounds are there, the end has
+        passed, or the coordinator fell.
 Pure    `books` in, books out.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from skerry.market.offers import NOBODY
 from skerry.market.terms import AUDITORS_MAX
@@ -44,20 +46,39 @@ def closes(job: Job, action: Settle, now: int) -> bool:
     return ended and (action.epoch is None or action.epoch.number == job.epochs - 1)
 
 
-def _pay_solvers(job: Job, action: Settle, *, closing: bool) -> tuple[Moves, int, tuple[int, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Pay:
+    """What solvers get: for their own lanes at once, for lanes of others from what is left."""
+
+    moves: Moves
+    left: int
+    paid: tuple[int, ...]
+    extras: tuple[int, ...]
+
+
+def _pay_solvers(job: Job, action: Settle, *, closing: bool) -> _Pay:
     """Return what solvers get, the escrow left, and the units paid for so far."""
-    left, moves, paid = job.escrow, Moves(), list[int]()
+    left, moves, paid, extras = job.escrow, Moves(), list[int](), list[int]()
+    rounds = action.epoch.round_to if action.epoch else 0
+    spare = rounds * job.terms.lanes  # units that are nobody's yet
     for at, lease in enumerate(job.leases):
         before = job.paid[at] if job.paid else 0
         tally = action.epoch.tally[at] if action.epoch else 0
-        units = max(tally, job.units.get(at, 0), before)
+        counted = max(tally, job.units.get(at, 0))
+        total = max(before, min(counted, rounds * lease.lanes))
         convicted = bool(job.convicted >> at & 1)
-        due = 0 if convicted else min((units - before) * lease.price, left)
+        due = 0 if convicted else min((total - before) * lease.price, left)
         freed = lease.stake if closing and not convicted else 0
         left -= due
-        paid.append(units)
+        spare -= min(total, spare)
+        paid.append(total)
         moves.append((lease.node, freed, freed + due))
-    return moves, left, tuple(paid)
+        extras.append(0 if convicted else max(counted, total) - total)
+    for at, lease in enumerate(job.leases):
+        more = min(extras[at], spare)
+        spare -= more
+        extras[at] = more * lease.price
+    return _Pay(moves, left, tuple(paid), tuple(extras))
 
 
 def _pay_others(job: Job, left: int) -> tuple[Moves, int]:
@@ -85,12 +106,17 @@ def settle(books: Books, action: Settle, now: int) -> Books:
     final(job, action, now)
     closing = closes(job, action, now)
     require(closing or action.epoch is not None, Reason.EARLY)
-    moves, left, paid = _pay_solvers(job, action, closing=closing)
+    pay = _pay_solvers(job, action, closing=closing)
     if closing:
-        others, left = _pay_others(job, left)
-        moves += [*others, (terms.submitter, job.escrow, left)]
-        job = replace(job, escrow=0, paid=paid, closed=True)
+        others, left = _pay_others(job, pay.left)
+        solvers = Moves()
+        for (who, unlocked, credit), extra in zip(pay.moves, pay.extras, strict=True):
+            due = min(extra, left)
+            left -= due
+            solvers.append((who, unlocked, credit + due))
+        moves = [*solvers, *others, (terms.submitter, job.escrow, left)]
+        job = replace(job, escrow=0, paid=pay.paid, closed=True)
     else:
-        moves.append((terms.submitter, job.escrow - left, 0))
-        job = replace(job, escrow=left, paid=paid)
+        moves = [*pay.moves, (terms.submitter, job.escrow - pay.left, 0)]
+        job = replace(job, escrow=pay.left, paid=pay.paid)
     return vault.settle(books, moves).with_job(job)

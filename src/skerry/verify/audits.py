@@ -9,6 +9,8 @@ Why     The seed must not exist before the work is committed, and nobody may cho
 Rule    The auditor of a lease commits to s_0 = H^n(s); in epoch e it opens H^(n-e-1)(s), and
         hashing that e+1 times gives s_0. The pot is 128 bits: the chain's randomness, then XOR
         with each opened secret, so their order means nothing. Draws are made with replacement.
+        Segment s of a lane is segment s of each of its receipts that has one; the last one covers
+        all later ones of a receipt that has more.
         A verdict commits to the Merkle root over the trace roots of every step that was drawn.
 Source  docs/explanation/court.md; contracts/market.vy computes the same bytes.
 Pure    No IO. Chances are exact fractions.
