@@ -28,6 +28,7 @@ def run(*, quick: bool, note: Note) -> dict[str, Any]:
              "checkpoint.eval_steps=0", "checkpoint.eval_batches=1"],
         )  # fmt: skip
         result = live_job(file).run
+    assert result.finished, "the run was stopped, so its shares say nothing"
     seconds = {key: round(value, 3) for key, value in result.seconds.items()}
     note(f"{result.receipts} receipts, {seconds}")
     return {"share": round(result.commit_share, 4), "receipts": result.receipts, **seconds}
