@@ -28,7 +28,7 @@ def test_the_same_source_makes_the_same_code(name: str) -> None:
     assert (ARTIFACTS / f"{name}.json").read_text() == spelled(compiled(name))
 
 
-PORTS = {
+PORTS: dict[str, dict[str, tuple[str, ...]]] = {
     "court": {"market": ("admit", "convict", "dismiss"), "vault": ("lock", "settle", "slash")},
     "market": {"vault": ("lock", "take_leases", "settle", "slash")},
 }

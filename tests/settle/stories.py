@@ -279,7 +279,14 @@ def with_epoch(story: Story, books: Books, now: int, rounds: int = 2) -> Books:
     return done(books, story.epoch(job_of(books, story), rounds), now)
 
 
-def shown(story: Story, books: Books, c: int, epoch: int = 0, **odd: Any) -> Books:
+def shown(
+    story: Story,
+    books: Books,
+    c: int,
+    epoch: int = 0,
+    order: tuple[int, int] = (0, 1),
+    **odd: Any,
+) -> Books:
     """Play a whole audit of an epoch committed at `c`; `odd` is what seat 1 says otherwise."""
     said: list[dict[str, Any]] = [{}, odd]
     books = done(books, story.draw(epoch), c + 11)
@@ -287,6 +294,6 @@ def shown(story: Story, books: Books, c: int, epoch: int = 0, **odd: Any) -> Boo
     commitments = tuple((seat, story.commitment(epoch, seat, **said[seat])) for seat in (1, 0))
     for seat in (1, 0):
         books = done(books, story.verdict(epoch, seat, **said[seat]), c + 201)
-    for seat in (0, 1):
+    for seat in order:
         books = done(books, story.show(epoch, seat, commitments, **said[seat]), c + 400)
     return books

@@ -121,6 +121,13 @@ def test_auditors_are_paid_when_they_accept_and_agree(
     assert job_of(books, story).audited[:2] == paid
 
 
+def test_a_split_takes_back_what_was_counted_whoever_spoke_first() -> None:
+    story = Story()
+    books = with_epoch(story, awarded(story), START)
+    books = shown(story, books, START, order=(1, 0), trace=b"u" * 32)
+    assert job_of(books, story).audited == (0, 0, 0, 0)
+
+
 def test_after_a_split_nobody_else_is_counted() -> None:
     auditors = (*(Story().party(it) for it in (4, 5, 7)), NOBODY)
     story = Story(changes={"auditors": auditors})
@@ -141,8 +148,10 @@ def test_after_a_split_nobody_else_is_counted() -> None:
 # -- disputes
 
 
-def admitted(story: Story, books: Books, now: int, at: int = 1, lane: int = 2) -> tuple[Any, Books]:
-    docket = story.docket(epoch_of(books, story, 0), at, lane)
+def admitted(
+    story: Story, books: Books, now: int, at: int = 1, lane: int = 2, number: int = 0
+) -> tuple[Any, Books]:
+    docket = story.docket(epoch_of(books, story, number), at, lane)
     move = actions.Admit(story.party(COURT), docket, docket.evidence.receipt)
     return docket, done(books, move, now)
 
@@ -201,30 +210,34 @@ def test_a_dispute_needs_a_receipt_that_stands_and_was_signed() -> None:
     assert done(after, dismiss, START + 2).accounts == books.accounts
 
 
-def drawn_lie(story: Story, books: Books, draw: int) -> tuple[int, int, int]:
-    """Return round, lane and segment of one draw of epoch 0."""
-    pot = job_of(books, story).audits[0].pot
+def drawn_lie(story: Story, books: Books, number: int, draw: int) -> tuple[int, int, int]:
+    """Return round, lane and segment of one draw of an epoch of two rounds."""
+    pot = job_of(books, story).audits[number].pot
     assert pot is not None
-    seed = draw_seed(story.terms.job, 0, pot)
+    seed = draw_seed(story.terms.job, number, pot)
     unit, segment = divmod(drawn_index(seed, draw, 2 * 4 * 4), 4)
-    return *divmod(unit, 4), segment
+    at, lane = divmod(unit, 4)
+    return 2 * number + at, lane, segment
 
 
-def test_an_auditor_answers_for_a_drawn_segment_that_it_accepted() -> None:
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_auditor_answers_for_a_drawn_segment_that_it_accepted(number: int) -> None:
     story = Story()
-    books = with_epoch(story, awarded(story), START)
-    books = shown(story, books, START, accept=False)
-    at, lane, segment = drawn_lie(story, books, 2)
-    docket, books = admitted(story, books, START + 450, at=at, lane=lane)
+    books = awarded(story)
+    for _ in range(number + 1):
+        books = with_epoch(story, books, START)
+    books = shown(story, books, START, number, accept=False)
+    at, lane, segment = drawn_lie(story, books, number, 2)
+    docket, books = admitted(story, books, START + 450, at, lane, number)
     convict = actions.Convict(story.party(COURT), docket, word(0), segment, story.party(STRANGER))
-    epoch = epoch_of(books, story, 0)
+    epoch = epoch_of(books, story, number)
     blame = actions.Blame(story.party(STRANGER), story.terms, epoch, 0, 2)
     assert refused(books, blame, START + 600) == Reason.LIE
     books = done(books, convict, START + 601)
     assert refused(books, replace(blame, draw=6), START + 700) == Reason.LIE
     assert refused(books, replace(blame, seat=1), START + 700) == Reason.VERDICT
     assert refused(books, replace(blame, seat=2), START + 700) == Reason.SEAT
-    gone = replace(blame, epoch=replace(epoch, number=1))
+    gone = replace(blame, epoch=replace(epoch, number=5))
     assert refused(books, gone, START + 700) == Reason.EPOCH
     after = done(books, blame, START + 701)
     assert refused(after, blame, START + 701) == Reason.FALLEN

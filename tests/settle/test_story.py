@@ -10,6 +10,7 @@ import pytest
 
 from skerry.base.digests import digest, word
 from skerry.market.offers import AMOUNT_MAX, NOBODY
+from skerry.market.terms import lease_hash
 from skerry.settle import Books, Reason, actions
 from skerry.settle.actions import SignedOffer
 from skerry.settle.invariants import backed, solvent
@@ -193,6 +194,8 @@ def test_terms_that_nobody_could_live_with_are_refused(changes: dict[str, Any]) 
         {"clock": 10_000},
         {"ends": START + 90_000},
         {"segments": 4_096, "draws": 256},
+        {"segments": 1, "draws": 0},
+        {"stake_solver": 1_001},
         {"epochs": 1_024},
         {"rounds": 1, "epochs": 1},
     ],
@@ -200,6 +203,16 @@ def test_terms_that_nobody_could_live_with_are_refused(changes: dict[str, Any]) 
 def test_terms_at_their_limits_are_fine(changes: dict[str, Any]) -> None:
     story = Story(changes=changes)
     awarded(story)
+
+
+@pytest.mark.parametrize("stake", [999, 1_002, AMOUNT_MAX + 1])
+def test_a_stake_is_within_what_terms_and_offer_allow(stake: int) -> None:
+    """The terms ask for 1000, and the offer allows as much as that solver's lease has."""
+    leases = (*Story().leases[:2], replace(Story().leases[2], stake=stake))
+    story = Story(changes={"leases": lease_hash(leases)})
+    books = funded(story)
+    award = replace(changed_offer(story, books, 2, stake=1_001), leases=leases)
+    assert refused(books, award, START) == Reason.STAKE
 
 
 def test_a_job_may_last_as_long_as_the_chain_allows() -> None:
