@@ -173,6 +173,11 @@ def test_an_offer_binds_only_within_its_limits(
         {"ends": START},
         {"ends": START + 100_001},
         {"price_max": AMOUNT_MAX + 1},
+        {"price_audit": AMOUNT_MAX + 1},
+        {"price_record": AMOUNT_MAX + 1},
+        {"stake_solver": AMOUNT_MAX + 1},
+        {"stake_auditor": AMOUNT_MAX + 1},
+        {"stake_coordinator": AMOUNT_MAX + 1},
         {"auditors": (NOBODY, b"\x05" * 20, NOBODY, NOBODY)},
     ],
 )
@@ -213,6 +218,14 @@ def test_a_stake_is_within_what_terms_and_offer_allow(stake: int) -> None:
     books = funded(story)
     award = replace(changed_offer(story, books, 2, stake=1_001), leases=leases)
     assert refused(books, award, START) == Reason.STAKE
+
+
+def test_one_solver_is_enough() -> None:
+    leases = (replace(Story().leases[0], lanes=4),)
+    story = Story(changes={"nodes": 1, "leases": lease_hash(leases)})
+    story.leases = leases
+    books = funded(story)
+    done(books, changed_offer(story, books, 0, lanes=4), START)
 
 
 def test_a_job_may_last_as_long_as_the_chain_allows() -> None:
@@ -329,17 +342,18 @@ def test_two_records_of_one_round_cost_the_coordinator_its_stake() -> None:
 
 def test_a_signed_record_that_was_committed_otherwise_is_a_proof_too() -> None:
     story = Story()
-    books = with_epoch(story, awarded(story), START)
-    epoch, finder = epoch_of(books, story, 0), story.party(STRANGER)
-    records = story.records(0, range(2))
-    signed = story.signed_record(0, 1, digest("other"))
+    books = with_epoch(story, with_epoch(story, awarded(story), START), START)
+    epoch, finder = epoch_of(books, story, 1), story.party(STRANGER)
+    records = story.records(1, range(2, 4))
+    signed = story.signed_record(1, 3, digest("other"))
     move = actions.Misrecord(
         finder, story.terms, epoch, signed, story.terms.coordinator, records[1], path_in(records, 1)
     )
     cases: list[tuple[dict[str, Any], Reason]] = [
         ({"epoch": replace(epoch, committed=START + 1)}, Reason.EPOCH),
-        ({"signed": replace(signed, epoch=1)}, Reason.ROUNDS),
-        ({"signed": replace(signed, round=2)}, Reason.ROUNDS),
+        ({"signed": replace(signed, epoch=0)}, Reason.ROUNDS),
+        ({"signed": replace(signed, round=4)}, Reason.ROUNDS),
+        ({"signed": replace(signed, round=1)}, Reason.ROUNDS),
         ({"signed": replace(signed, record=records[1])}, Reason.SAME),
         ({"signer": finder}, Reason.SIGNATURE),
         ({"signed": replace(signed, job=bytes(32))}, Reason.SIGNATURE),
