@@ -47,9 +47,9 @@ def grounds() -> tuple[Court, Site]:
     limits = (LIMITS.phase_min, LIMITS.window_max, LIMITS.lease_max)
     code = market.creation(court.at["vault"], court.at["court"], *limits)
     made = court.evm.deploy(hexed(address(9)), code)
-    info = court.evm.basic(made)
+    there = court.evm.basic(made)
     court.evm.insert_account_info(
-        hexed(court.at["market"]), pyrevm.AccountInfo(nonce=1, code=info.code)
+        hexed(court.at["market"]), pyrevm.AccountInfo(nonce=1, code=there.code)
     )
     for number in range(8):
         who = address(number)
