@@ -40,7 +40,7 @@ def verify_receipt(path: str | Path) -> Verdict:
     """Return whether a receipt is true, by running its unit again.
 
     Raises:
-        NoSuchRun, NotOfThisRun, UnitAltered: it is not a receipt of the run whose folder it lies in.
+        NoSuchRun, NotOfThisRun, UnitAltered: it is no receipt of the run whose folder it is in.
     """
     receipt = Path(path)
     claimed = read_receipt(receipt)
