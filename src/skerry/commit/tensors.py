@@ -24,12 +24,12 @@ from skerry.commit.trees import climb, quick_root
 
 LEAF_ELEMENTS = 512
 ITEM_BYTES = {"f32": 4, "i64": 8, "bool": 1}
+LEAF_PREFIX = b"\x00tensor-leaf\x00"
 
 Shape: TypeAlias = tuple[int, ...]
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 _DTYPE_CODES = {"f32": 1, "i64": 2, "bool": 3}
-_LEAF_PREFIX = b"\x00tensor-leaf\x00"
 
 
 def _row_leaves(shape: Shape) -> tuple[int, int]:
@@ -41,6 +41,12 @@ def _row_leaves(shape: Shape) -> tuple[int, int]:
 def leaf_count(shape: Shape) -> int:
     """Return how many leaves a tensor of `shape` has."""
     return math.prod(shape[:-1]) * _row_leaves(shape)[1]
+
+
+def leaf_cut(dtype: str, shape: Shape) -> tuple[int, int]:
+    """Return the bytes of a row and those of a leaf that its row does not cut short."""
+    row = _row_leaves(shape)[0] * ITEM_BYTES[dtype]
+    return row, min(LEAF_ELEMENTS * ITEM_BYTES[dtype], row)
 
 
 def leaf_span(shape: Shape, leaf: int) -> tuple[int, int]:
@@ -60,10 +66,10 @@ def leaf_of(shape: Shape, element: int) -> tuple[int, int]:
 
 def leaf_digest(data: Buffer) -> bytes:
     """Return the digest of one leaf."""
-    return sha256(_LEAF_PREFIX + data).digest()
+    return sha256(LEAF_PREFIX + data).digest()
 
 
-def _bytes_of(dtype: str, shape: Shape, data: Buffer) -> memoryview:
+def bytes_of(dtype: str, shape: Shape, data: Buffer) -> memoryview:
     """Return `data` as plain bytes after checking that it fills `shape`."""
     view = memoryview(data).cast("B")
     needed = math.prod(shape) * ITEM_BYTES[dtype]
@@ -74,11 +80,9 @@ def _bytes_of(dtype: str, shape: Shape, data: Buffer) -> memoryview:
 
 def tensor_leaves(dtype: str, shape: Shape, data: Buffer) -> list[bytes]:
     """Return the digests of every leaf, in order."""
-    view = _bytes_of(dtype, shape, data)
-    item = ITEM_BYTES[dtype]
-    row = _row_leaves(shape)[0] * item
-    width = min(LEAF_ELEMENTS * item, row)
-    prefix = _LEAF_PREFIX
+    view = bytes_of(dtype, shape, data)
+    row, width = leaf_cut(dtype, shape)
+    prefix = LEAF_PREFIX
     if row % width == 0:
         return [
             sha256(prefix + view[at : at + width]).digest() for at in range(0, len(view), width)
@@ -110,7 +114,7 @@ def leaf_bytes(dtype: str, shape: Shape, data: Buffer, leaf: int) -> bytes:
     """Return the canonical bytes of one leaf."""
     start, stop = leaf_span(shape, leaf)
     item = ITEM_BYTES[dtype]
-    return bytes(_bytes_of(dtype, shape, data)[start * item : stop * item])
+    return bytes(bytes_of(dtype, shape, data)[start * item : stop * item])
 
 
 @dataclass(frozen=True, slots=True)

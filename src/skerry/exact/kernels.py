@@ -76,6 +76,14 @@ class Native(Protocol):
     def levels(self) -> list[str]:
         """Return the CPU levels that run here."""
 
+    def tensor_root(
+        self, data: memoryview, prefix: bytes, row: int, leaf: int, instructions: bool, /
+    ) -> bytes:
+        """Return the Merkle root over the leaves of rows of bytes; see exact/hashing.py."""
+
+    def sha_instructions(self) -> bool:
+        """Return whether CPU and extension have instructions for SHA-256."""
+
 
 def available() -> bool:
     """Say whether the extension is built."""

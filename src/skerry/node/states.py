@@ -17,7 +17,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from skerry.base.errors import NodeError
-from skerry.commit import state_root, tensor_digest
+from skerry.commit import state_root
+from skerry.exact.hashing import tensor_digest
 from skerry.program import DType, TensorType
 
 State: TypeAlias = Mapping[str, Tensor]

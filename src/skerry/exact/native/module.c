@@ -1,7 +1,8 @@
 /* skerry.exact._native: runs plans of steps over raw memory, at the best CPU level there is.
 
    What    `run(words, bases, first, last, scratch)` runs the steps that lie in words[first:last].
-           `bases` holds the addresses that a step's (slot, offset) pairs refer to.
+           `bases` holds the addresses that a step's (slot, offset) pairs refer to. `tensor_root`
+           hashes a tensor.
    Why     One call runs any number of steps without the interpreter; the kernels are compiled once
            per CPU level from the same text, and every level gives equal bits.
    Rule    No third-party headers. The float environment is set to IEEE defaults for the run and
@@ -14,6 +15,7 @@
 #include <Python.h>
 #include "common.h"
 #include "loops.h"
+#include "sha256.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
 #define X86 1
@@ -155,10 +157,37 @@ static PyObject *native_run(PyObject *self, PyObject *const *args, Py_ssize_t na
     Py_RETURN_NONE;
 }
 
+static PyObject *native_tensor_root(PyObject *self, PyObject *args) {
+    (void)self;
+    Py_buffer data, prefix;
+    long long row, leaf;
+    int instructions;
+    u8 root[32];
+    if (!PyArg_ParseTuple(args, "y*y*LLp", &data, &prefix, &row, &leaf, &instructions)) return NULL;
+    int ok = row > 0 && leaf > 0 && data.len % row == 0 && prefix.len <= PREFIX_MAX;
+    if (ok) {
+        Cut cut = {row, leaf, prefix.len, prefix.buf};
+        Py_BEGIN_ALLOW_THREADS
+        skerry_tensor_root(data.buf, data.len, &cut, instructions, root);
+        Py_END_ALLOW_THREADS
+    } else PyErr_SetString(PyExc_ValueError, "the rows do not tile the data, or the prefix is longer than 63 bytes");
+    PyBuffer_Release(&data);
+    PyBuffer_Release(&prefix);
+    return ok ? PyBytes_FromStringAndSize((const char *)root, sizeof root) : NULL;
+}
+
+static PyObject *native_sha_instructions(PyObject *self, PyObject *none) {
+    (void)self, (void)none;
+    return PyBool_FromLong(skerry_sha_instructions());
+}
+
 static PyMethodDef methods[] = {
     {"run", (PyCFunction)(void (*)(void))native_run, METH_FASTCALL, "run(words, bases, first, last, scratch): run steps."},
     {"set_level", native_set_level, METH_O, "Choose a CPU level by name; every level gives equal bits."},
     {"level", native_level, METH_NOARGS, "Return the name of the CPU level in use."},
+    {"tensor_root", native_tensor_root, METH_VARARGS,
+     "tensor_root(data, prefix, row_bytes, leaf_bytes, instructions): the Merkle root over the leaves of data."},
+    {"sha_instructions", native_sha_instructions, METH_NOARGS, "Return whether there are instructions for SHA-256."},
     {"levels", native_levels, METH_NOARGS, "Return the names of the CPU levels that run here."},
     {NULL, NULL, 0, NULL},
 };
