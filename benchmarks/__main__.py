@@ -17,6 +17,7 @@ NAMES = (
     "fuzz",
     "happy",
     "audit",
+    "dispute",
     "adjudicate",
     "leaf_gas",
 )

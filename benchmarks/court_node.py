@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from eth_utils import keccak
-from scripts.contracts import compiled
+from eth_utils.crypto import keccak
 
+from scripts.contracts import compiled
 from skerry.chain.abi import Contract, spelled
 from skerry.chain.court_words import Core, State
 from skerry.chain.disputes import CourtEvent, Ended, Opened, Picked, Shown
@@ -76,6 +76,16 @@ class Node:
             self.ask("eth_call", fields, "latest")  # says why
             raise RuntimeError("a transaction was reverted")
         return dict(receipt)
+
+    @property
+    def chain(self) -> int:
+        """The chain's id."""
+        return int(self.ask("eth_chainId"), 16)
+
+    def lend(self, who: bytes) -> None:
+        """Let the node send for an address whose key it does not have, and pay for it."""
+        self.ask("anvil_impersonateAccount", "0x" + who.hex())
+        self.ask("anvil_setBalance", "0x" + who.hex(), hex(10**20))
 
     def close(self) -> None:
         """End the child process."""

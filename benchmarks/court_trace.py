@@ -52,20 +52,20 @@ class Lie:
 def target(op: str, first: int) -> tuple[list[Node], Node]:
     """Return the operands of a node and the node; the operands stand from node `first` on."""
     scalar = TensorType("i64", ())
-    f32 = lambda at: Node("neg", (0,), (), WIDE)  # noqa: E731
-    i64 = lambda at: Node("cast", (0,), (("to", 1),), WHOLE)  # noqa: E731
+    f32 = Node("neg", (0,), (), WIDE)
+    i64 = Node("cast", (0,), (("to", 1),), WHOLE)
     match op:
         case "select":
             mask = Node("lt", (0, 1), (), TensorType("bool", WIDE.shape))
-            return [mask, f32(0), f32(1)], Node(op, (first, first + 1, first + 2), (), WIDE)
+            return [mask, f32, f32], Node(op, (first, first + 1, first + 2), (), WIDE)
         case "mul":
-            return [f32(0), f32(1)], Node(op, (first, first + 1), (), WIDE)
+            return [f32, f32], Node(op, (first, first + 1), (), WIDE)
         case "mul i64":
-            return [i64(0), i64(1)], Node("mul", (first, first + 1), (), WHOLE)
+            return [i64, i64], Node("mul", (first, first + 1), (), WHOLE)
         case "dot":
-            return [i64(0), i64(1)], Node(op, (first, first + 1), (), WHOLE)
+            return [i64, i64], Node(op, (first, first + 1), (), WHOLE)
         case "sum":
-            return [i64(0)], Node(op, (first,), (("axes", (0, 1)),), scalar)
+            return [i64], Node(op, (first,), (("axes", (0, 1)),), scalar)
         case "input":
             return [], Node("input", (), (("port", 1),), WIDE)
         case _:
@@ -165,8 +165,8 @@ class LazyRun:
         """Return one output at every step."""
         return [self.values(step)[self.at] for step in range(self.shape.steps)]
 
-    def terms(self) -> Terms:
-        """Return the terms of a dispute about this run's receipt."""
+    def terms(self, signer: bytes = bytes(32)) -> Terms:
+        """Return the terms of a dispute about this run's receipt, which `signer` signs."""
         bounds = segment_bounds(self.shape.steps, self.shape.segments)
         roots = [state_root(state) for state in self.states(bounds)]
         unit = Unit(
@@ -183,7 +183,7 @@ class LazyRun:
             segments=tuple(roots[1:]),
             outputs=(("loss", output_root(self.outputs("loss"))),),
             cost=Cost(1 << 50, 1 << 45),
-            signer=bytes(32),
+            signer=signer,
         )
         return Terms(receipt, self.program, STATE, arities=self.shape.arities)
 

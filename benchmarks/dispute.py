@@ -10,17 +10,22 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.court_node import ORDER, Node, NodeCourt
-from benchmarks.court_trace import STATE, LazyRun, Lie, Shape, program_of
-from benchmarks.measure import Note
-from eth_abi import encode
-from scripts.contracts import compiled
+from eth_abi.abi import encode
+from eth_account.messages import encode_typed_data
+from eth_keys.datatypes import PrivateKey
+from eth_utils.crypto import keccak
 
+from benchmarks.court_node import ORDER, Node, NodeCourt
+from benchmarks.court_trace import LazyRun, Lie, Shape, program_of
+from benchmarks.measure import Note
+from scripts.contracts import compiled
 from skerry.chain.abi import Contract, contract
 from skerry.chain.court_calls import Case
 from skerry.chain.court_words import packed_widths
 from skerry.chain.disputes import Answerer, Doubter
 from skerry.chain.moves import Call
+from skerry.chain.published import Jumper, Publication, published_message
+from skerry.market.offers import TypedData
 from skerry.verify.terms import Arities
 
 # Chosen from the gas of each level: a round costs two transactions whatever its arity, and a root
@@ -48,6 +53,8 @@ STRATEGIES = (
     Strategy("output alone", Lie("dot", 21, output=True)),
     Strategy("dot, a segment a step", Lie("dot", 21), segments=32),
 )
+
+PUBLISHED = tuple(it for it in STRATEGIES if it.name in ("dot", "sum over everything"))
 
 
 def deployed(node: Node, arities: Arities) -> NodeCourt:
@@ -90,8 +97,6 @@ def deployed(node: Node, arities: Arities) -> NodeCourt:
 
 def created(deployer: bytes, nonce: int) -> bytes:
     """Return the address of the contract that `deployer` makes with a nonce below 128."""
-    from eth_utils import keccak
-
     last = bytes([nonce]) if nonce else b"\x80"
     return keccak(b"\xd6\x94" + deployer + last)[12:]
 
@@ -121,6 +126,57 @@ def play(court: NodeCourt, honest: LazyRun, liar: LazyRun, salt: bytes) -> bool:
     packed = packed_widths(terms.cuts)
     clock = BUDGET << 160 | BUDGET << 128 | GRACE << 96 | packed
     court.send(challenger, doubter.open(solver, bond=BOND, clock=clock))
+    return finished(court, doubter, answerer, challenger, solver, cursor)
+
+
+def jump(court: NodeCourt, honest: LazyRun, liar: LazyRun, salt: bytes) -> bool:
+    """Play a dispute about a run whose roots were published; return whether the challenger won."""
+    challenger = court.node.accounts[2]
+    key = PrivateKey(keccak(text="a solver that publishes"))
+    solver = key.public_key.to_canonical_address()
+    terms = liar.terms(bytes([1]) * 32)  # the receipt of the long walk has fallen
+    case = Case(
+        terms,
+        honest.states([0])[0],
+        encode(["address", "uint256"], [solver, BUDGET]),
+        court.artifacts,
+    )
+    publication = Publication.of(liar, STEPS)
+    message = published_message(
+        terms.game, publication.root(), chain=court.node.chain, court=court.at["court"]
+    )
+    doubter = Jumper(
+        case, honest, challenger, salt,
+        theirs=liar, publication=publication, signature=signed(key, message),
+    )  # fmt: skip
+    answerer = Liar(case, liar)
+    court.node.lend(solver)
+    court.who[solver] = "solver"
+    cursor = len(court.heard)
+    court.send(challenger, doubter.announce())
+    clock = BUDGET << 160 | BUDGET << 128 | GRACE << 96 | packed_widths(terms.cuts)
+    court.send(challenger, doubter.open(solver, bond=BOND, clock=clock))
+    return finished(court, doubter, answerer, challenger, solver, cursor)
+
+
+def signed(key: PrivateKey, message: TypedData) -> bytes:
+    """Return the 64 bytes of a signature of typed data (EIP-2098)."""
+    sealed = encode_typed_data(full_message=message)
+    made = key.sign_msg_hash(keccak(b"\x19" + sealed.version + sealed.header + sealed.body))
+    r, s = int(made.r), int(made.s) | int(made.v) << 255
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def finished(
+    court: NodeCourt,
+    doubter: Doubter,
+    answerer: Answerer,
+    challenger: bytes,
+    solver: bytes,
+    at: int,
+) -> bool:
+    """Play until the game has ended; return whether the challenger won."""
+    cursor = at
     while doubter.ended is None:
         event = court.heard[cursor]
         cursor += 1
@@ -131,7 +187,9 @@ def play(court: NodeCourt, honest: LazyRun, liar: LazyRun, salt: bytes) -> bool:
     return doubter.ended.challenger_won
 
 
-def measured(court: NodeCourt, strategy: Strategy, at: int) -> dict[str, Any]:
+def measured(
+    court: NodeCourt, strategy: Strategy, at: int, *, published: bool = False
+) -> dict[str, Any]:
     """Return the gas and the transactions of a dispute against one strategy."""
     shape = Shape(STEPS, NODES, strategy.segments, ARITIES)
     node = 1333
@@ -142,7 +200,8 @@ def measured(court: NodeCourt, strategy: Strategy, at: int) -> dict[str, Any]:
     )
     court.spent.clear()
     started = time.perf_counter()
-    won = play(court, honest, liar, bytes([at]) * 32)
+    walk = jump if published else play
+    won = walk(court, honest, liar, bytes([at]) * 32)
     return {
         "strategy": strategy.name,
         "won": won,
@@ -159,10 +218,20 @@ def run(*, quick: bool, note: Note) -> dict[str, Any]:
     try:
         court = deployed(node, ARITIES)
         rows = []
-        for at, strategy in enumerate(STRATEGIES):
+        tried = [it for it in STRATEGIES if not quick or it.lie.op != "sum"]
+        for at, strategy in enumerate(tried):
             row = measured(court, strategy, at + 1)
             rows.append(row)
             note(f"{row['strategy']:32} {row['gas']:9,} gas {row['transactions']:3} transactions")
+            for move in row["moves"]:
+                note(f"    {move}")
+        shown = [
+            measured(court, it, 100 + at, published=True)
+            for at, it in enumerate(PUBLISHED)
+            if it in tried
+        ]
+        for row in shown:
+            note(f"published: {row['strategy']:21} {row['gas']:9,} gas {row['transactions']:3}")
             for move in row["moves"]:
                 note(f"    {move}")
     finally:
@@ -170,5 +239,7 @@ def run(*, quick: bool, note: Note) -> dict[str, Any]:
     return {
         "gas": max(row["gas"] for row in rows),
         "transactions": max(row["transactions"] for row in rows),
+        "oneshot_gas": max(row["gas"] for row in shown),
+        "oneshot_transactions": max(row["transactions"] for row in shown),
         "rows": [{key: row[key] for key in row if key != "moves"} for row in rows],
     }

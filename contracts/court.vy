@@ -21,8 +21,8 @@ PATH: constant(uint256) = 64
 NAME_BYTES: constant(uint256) = 256
 LEAF_BYTES: constant(uint256) = 4096
 DOCKET_BYTES: constant(uint256) = 6144
-MOVE_BYTES: constant(uint256) = 8192
-VERDICT_BYTES: constant(uint256) = 16384
+MOVE_BYTES: constant(uint256) = 7168
+VERDICT_BYTES: constant(uint256) = 12288
 STATE_INPUT: constant(uint256) = 1
 STATE_BYTES: constant(uint256) = 192
 CORE_BYTES: constant(uint256) = 256
@@ -183,16 +183,20 @@ def announce(game: bytes32):
 
 @external
 @nonreentrant
-def open(who: address, docket: Bytes[DOCKET_BYTES], data: Bytes[MOVE_BYTES]):
+def open(who: address, docket: Bytes[DOCKET_BYTES], inside: bool, data: Bytes[MOVE_BYTES]):
     """
     @notice Open the game that was announced in an earlier second.
     @param who    The challenger.
     @param docket What the market needs to find the receipt and its solver.
-    @param data   A call of `begin` of walk_steps.vy.
+    @param inside Whether the game begins inside a step whose roots the solver had published.
+    @param data   A call of `begin` of walk_steps.vy, or of `begin_inside` of walk_values.vy.
     """
     self._require_for(who)
     made: Bytes[32 + STATE_BYTES + CORE_BYTES] = raw_call(
-        WALK_STEPS, data, max_outsize=32 + STATE_BYTES + CORE_BYTES, is_static_call=True
+        WALK_VALUES if inside else WALK_STEPS,
+        data,
+        max_outsize=32 + STATE_BYTES + CORE_BYTES,
+        is_static_call=True,
     )
     game: bytes32 = empty(bytes32)
     s: places.State = empty(places.State)

@@ -22,6 +22,13 @@ PARTS_BYTES: constant(uint256) = 2048
 PIECE: constant(uint256) = 256
 ASKED_BYTES: constant(uint256) = 7168
 
+RECEIPT_BYTES: constant(uint256) = 4096
+SHORT_PATH: constant(uint256) = 24
+DOMAIN_TYPE: constant(bytes32) = keccak256(
+    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+)
+PUBLISHED_TYPE: constant(bytes32) = keccak256("Published(bytes32 receipt,bytes32 root)")
+
 # the reductions, as text items
 DOT: constant(uint256) = 2741268340
 SUM: constant(uint256) = 2742252909
@@ -33,6 +40,37 @@ ARGMAX: constant(uint256) = 46831990123356536
 TOPK: constant(uint256) = 706328096875
 
 
+# What the court says of a game that begins; as in walk_steps.vy.
+struct Terms:
+    challenger: address
+    solver: address
+    docket: bytes32
+    bond: uint256
+    clock: uint256
+
+
+# A leaf that the solver published, hanging on the root that it signed.
+struct Jump:
+    names: uint256  # entries of the state before the unit, and the root that they join to
+    names_root: bytes32
+    salt: bytes32
+    step: uint256
+    before: bytes32  # root of the state before the step
+    trace: bytes32  # root of its trace
+    step_path: DynArray[bytes32, SHORT_PATH]  # from the step to the signed root
+    r: bytes32  # the signature (EIP-2098)
+    vs: bytes32
+    values: uint256  # how many values the trace has
+    node: uint256
+    tensor: bytes32  # the node's value
+    value_path: DynArray[bytes32, SHORT_PATH]  # from it to the root of the trace
+    node_bytes: Bytes[NODE_BYTES]
+    node_path: DynArray[bytes32, SHORT_PATH]  # from the node to its Program's digest
+    leaf: uint256
+    digest: bytes32  # of that leaf of the value
+    leaf_path: DynArray[bytes32, PATH]  # from it to the root of the value
+
+
 FOLDS: public(immutable(address))
 
 
@@ -42,6 +80,107 @@ def __init__(folds: address):
     @param folds The contract that knows reductions.
     """
     FOLDS = folds
+
+
+@external
+@view
+def begin_inside(
+    terms: Terms, receipt: Bytes[RECEIPT_BYTES], jump: Jump
+) -> (bytes32, places.State, places.Core):
+    """
+    @notice Begin at a leaf of a value, where the solver had published its roots: it signed a root
+            over the state and the trace of every step, and answers for what hangs on it.
+    @return As `begin` of walk_steps.vy.
+    """
+    read: spelling.Receipt = spelling.receipt(receipt)
+    core: places.Core = places.Core(
+        docket=terms.docket,
+        receipt=spelling.receipt_name(receipt),
+        program=read.program,
+        state=read.state,
+        names=jump.names,
+        segments=read.segments,
+        steps=read.steps,
+        bond=terms.bond,
+    )
+    assert merkle.seal_state(jump.names, jump.names_root) == read.state, "names"
+    self._require_published(terms.solver, core, jump)
+    self._require_value(core, jump)
+    leaf: bytes32 = merkle.node_leaf(jump.node_bytes)
+    op: uint256 = 0
+    kind: nodes.Type = empty(nodes.Type)
+    op, kind.dtype, kind.shape = spelling.node(jump.node_bytes)
+    place: places.Place = empty(places.Place)
+    count: uint256 = 0
+    length: uint256 = 0
+    count, length = merkle.leaf_shape(kind.shape, jump.leaf)
+    assert jump.leaf < count, "leaf"
+    levels: uint256 = merkle.depth(count)
+    assert len(jump.leaf_path) == levels, "path"
+    root: bytes32 = merkle.climb(jump.digest, jump.leaf, jump.leaf_path, 0, levels)
+    assert merkle.seal_tensor(kind.dtype, kind.shape, root) == jump.tensor, "tensor"
+    place.kind = places.LEAF
+    place.flags = self._fold_flags(op)
+    place.step = jump.step
+    place.node = jump.node
+    place.count = count
+    place.index = jump.leaf
+    step: bytes32 = keccak256(concat(jump.before, jump.trace))
+    s: places.State = places.State(
+        clock=terms.clock,
+        seat=places.seat_hash(terms.challenger, terms.solver, keccak256(abi_encode(core))),
+        place=places.packed(place),
+        held=keccak256(concat(step, leaf, convert(jump.values, bytes32))),
+        kept=places.packed_type(kind),
+        claimed=jump.digest,
+    )
+    spot: bytes32 = keccak256(abi_encode(jump.node, jump.leaf))
+    sealed: bytes32 = keccak256(
+        abi_encode(terms.challenger, core.receipt, jump.step, spot, jump.salt)
+    )
+    return sealed, s, core
+
+
+@internal
+@view
+def _require_published(solver: address, core: places.Core, jump: Jump):
+    """
+    @notice Refuse a step that does not hang on a root that the solver signed for this receipt.
+    """
+    assert jump.step < core.steps, "step"
+    leaf: bytes32 = sha256(concat(b"\x00published\x00", jump.before, jump.trace))
+    levels: uint256 = merkle.depth(core.steps)
+    assert len(jump.step_path) == levels, "path"
+    root: bytes32 = merkle.climb(leaf, jump.step, jump.step_path, 0, levels)
+    # who asks is the court that the games are played in
+    domain: bytes32 = keccak256(
+        abi_encode(DOMAIN_TYPE, keccak256("Skerry"), keccak256("1"), chain.id, msg.sender)
+    )
+    said: bytes32 = keccak256(abi_encode(PUBLISHED_TYPE, core.receipt, root))
+    word: uint256 = convert(jump.vs, uint256)
+    signer: address = ecrecover(
+        keccak256(concat(b"\x19\x01", domain, said)),
+        (word >> 255) + 27,
+        convert(jump.r, uint256),
+        word & (2**255 - 1),
+    )
+    assert signer != empty(address) and signer == solver, "signature"
+
+
+@internal
+@pure
+def _require_value(core: places.Core, jump: Jump):
+    """
+    @notice Refuse a value that does not stand in the trace, or a node that is not the Program's.
+    """
+    levels: uint256 = merkle.depth(jump.values)
+    assert len(jump.value_path) == levels, "path"
+    root: bytes32 = merkle.climb(jump.tensor, jump.node, jump.value_path, 0, levels)
+    assert merkle.seal_trace(jump.values, root) == jump.trace, "trace"
+    levels = merkle.depth(jump.values + 1)
+    assert len(jump.node_path) == levels, "path"
+    leaf: bytes32 = merkle.node_leaf(jump.node_bytes)
+    assert merkle.climb(leaf, jump.node + 1, jump.node_path, 0, levels) == core.program, "node"
 
 
 @external

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import pyrevm
-from eth_abi import encode
+from eth_abi.abi import encode
 
 from benchmarks.court_node import ORDER, court_event
 from scripts.contracts import compiled
@@ -40,12 +40,9 @@ class Refused(Exception):
 def artifacts() -> dict[str, Contract]:
     """Return the contracts as their sources are now."""
     found = {name: Contract(compiled(name)) for name in NAMES}
-    judges = ("arithmetic", "adjudicator", "folds", "wiring")
-    return (
-        found
-        | {name: Contract(compiled(name)) for name in judges}
-        | {"market": Contract(compiled("stub_market")), "stub_judge": Contract(compiled("stub_judge"))}
-    )
+    for name in ("arithmetic", "adjudicator", "folds", "wiring", "stub_judge"):
+        found[name] = Contract(compiled(name))
+    return found | {"market": Contract(compiled("stub_market"))}
 
 
 @dataclass
@@ -76,7 +73,8 @@ class Court:
                 "walk_values": (self.at.get("folds"),),
                 "court": (
                     vault, market, self.at.get("walk_steps"), self.at.get("walk_values"),
-                    *(self.at.get(it) for it in ("adjudicator", "folds", "wiring")), self.bond, self.grace, widths,
+                    *(self.at.get(it) for it in ("adjudicator", "folds", "wiring")),
+                    self.bond, self.grace, widths,
                 ),
             }  # fmt: skip
             stands_in = name == "adjudicator" and self.judge != name
@@ -106,11 +104,17 @@ class Court:
             output = re.search(r"output: 0x([0-9a-f]*)", str(error))
             text = refusal(bytes.fromhex(output[1])) if output else str(error)
             raise Refused(text) from None
-        for log in self.evm.result.logs:
+        done = self.evm.result
+        assert done is not None, "a call has a result"
+        for log in done.logs:
             if bytes.fromhex(log.address[2:]) == self.at["court"]:
-                event = court_event(artifacts()["court"], [bytes.fromhex(it[2:]) for it in log.topics], bytes(log.data[1]))
+                event = court_event(
+                    artifacts()["court"],
+                    [bytes.fromhex(it[2:]) for it in log.topics],
+                    bytes(log.data[1]),
+                )
                 self.heard += [event] if event else []
-        return int(self.evm.result.gas_used)
+        return int(done.gas_used)
 
     def events(self, since: int) -> list[CourtEvent]:
         """Return the events of the court from number `since` on."""

@@ -16,8 +16,8 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
-from eth_abi import encode
-from eth_utils import keccak
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
 
 from skerry.base.digests import merkle_levels, merkle_path
 from skerry.chain.abi import Contract, contract
@@ -216,7 +216,7 @@ def open_call(
     begin = case.artifacts["walk_steps"].call(
         "begin", terms, case.receipt, case.doubt(message, salt), entry
     )
-    return Call("court", "open", (seat.challenger, case.docket, begin))
+    return Call("court", "open", (seat.challenger, case.docket, False, begin))
 
 
 # ---- the solver ----------------------------------------------------------------------------------
@@ -340,7 +340,8 @@ def held_of(case: Case, point: Point | Leaf) -> tuple[Any, ...]:
 def leaf_pick(case: Case, stand: Stand, game: Game, message: Pick) -> bytes:
     """Return the calldata of the pick of one element."""
     at, shown = game.position, game.shown
-    assert isinstance(at, Leaf) and isinstance(shown, RevealLeaf), "a leaf was to be shown"
+    assert isinstance(at, Leaf), "a leaf was to be shown"
+    assert isinstance(shown, RevealLeaf), "a leaf was to be shown"
     seat = stand.seat
     place = message.choice * item_of(case.terms.program, at.node) // PIECE_BYTES
     piece, path = piece_path(shown.data, place)

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
-from eth_abi import encode
-from eth_utils import keccak
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
 
 from skerry.base.digests import merkle_levels, merkle_path, tree_depth
 from skerry.commit.tensors import ITEM_BYTES, leaf_digest

@@ -12,10 +12,10 @@ Pure    No keys, no clock, no IO; time stands in the states that the chain makes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
-from eth_abi import decode
+from eth_abi.abi import decode
 
 from skerry.base.digests import tree_depth
 from skerry.base.errors import FaultError
@@ -31,9 +31,11 @@ from skerry.chain.court_calls import (
     settle_call,
     timeout_call,
 )
-from skerry.chain.court_words import CARRIED, POINT, Core, Seat, State, row_path, words_of
+from skerry.chain.court_words import CARRIED, LEAF, POINT, Core, Seat, State, row_path, words_of
 from skerry.chain.moves import Call
 from skerry.chain.proofs import HeardTrace, own_parts, verdict_of
+from skerry.commit.state import state_root
+from skerry.commit.transcript import trace_root
 from skerry.messages.disputes import (
     Open,
     Pick,
@@ -43,6 +45,7 @@ from skerry.messages.disputes import (
     RevealRoots,
     RevealTrace,
 )
+from skerry.verify.descent import Descent
 from skerry.verify.game import Game
 from skerry.verify.positions import Boundary, Leaf, Point, Steps, Trace
 from skerry.verify.runs_game import RunsGame, parts_data, parts_of
@@ -215,14 +218,15 @@ class Doubter:
         _same(shown, event.state)
         self.walk = self.walk.tell(message)
         pick = self.walk.ask
-        assert isinstance(pick, Pick) and self.walk.game is not None, "a reveal that was refused"
+        assert isinstance(pick, Pick), "a reveal that was refused"
         if isinstance(shown.position, Leaf):
             return self._last_pick(shown, pick)
         return pick_call(self.case, self.stand, shown, pick)
 
     def _last_pick(self, shown: Game, pick: Pick) -> Call:
         """Pick the element, and settle where nothing is left to show."""
-        assert self.stand is not None and self.walk.game is not None, "a game"
+        assert self.stand is not None, "a game"
+        assert self.walk.game is not None, "a game"
         self.runs = RunsGame.after(self.walk.game)
         if not self.settles or (self.runs is not None and not self.runs.over):
             return pick_call(self.case, self.stand, shown, pick)
@@ -237,14 +241,15 @@ class Doubter:
         return settle_call(self.case, self.stand, last, found)
 
     def _shown_parts(self, event: Shown) -> Call:
-        assert self.stand is not None and self.runs is not None, "a game of runs"
+        assert self.stand is not None, "a game of runs"
+        assert self.runs is not None, "a game of runs"
         message = heard_parts(self.runs, event.data)
         shown = self.runs.reveal(message)
         _same(shown, event.state)
         ours, theirs = own_parts(self.run, shown), parts_of(message)
-        choice = next(
-            at for at, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1]
-        )
+        pairs = enumerate(zip(ours, theirs, strict=True))
+        choice = next((at for at, (own, it) in pairs if own != it), None)
+        assert choice is not None, "our own run disagrees with itself: a fold differs, no part does"
         pick = Pick(self.case.terms.game, shown.turn + 1, choice)
         self.runs = shown.pick(pick)
         call = pick_call(self.case, self.stand, shown, pick)
@@ -253,7 +258,8 @@ class Doubter:
         return call
 
     def _judge(self) -> Call:
-        assert self.stand is not None and self.walk.game is not None, "a game"
+        assert self.stand is not None, "a game"
+        assert self.walk.game is not None, "a game"
         found = verdict_of(self.case, self.run, self.heard, self.runs or self.walk.game)
         return judge_call(self.case, self.stand, found)
 
@@ -290,7 +296,9 @@ class Answerer:
             case Opened():
                 seat = Seat(event.challenger, event.solver, event.core)
                 self.stand = Stand(event.game, seat, event.state)
-                return self._answer(opening_of(self.case, event.state, seat), event.state)
+                if event.state.kind == LEAF:
+                    return self._jumped(event.state)
+                return self._answer(opening_of(self.case, event.state), event.state)
             case Picked():
                 assert self.stand is not None, "picked in a game that was not opened"
                 self.stand = Stand(event.game, self.stand.seat, event.state)
@@ -305,6 +313,20 @@ class Answerer:
             case Ended():
                 self.ended = event
                 return None
+
+    def _jumped(self, state: State) -> Call:
+        """Answer a game that begins at a leaf of what was published."""
+        assert self.stand is not None, "a game"
+        terms, run = self.case.terms, self.run
+        step, node = state.place >> 192 & 0xFFFFFFFF, state.place >> 160 & 0xFFFFFFFF
+        index, count = state.place >> 24 & (1 << 64) - 1, state.place >> 96 & (1 << 64) - 1
+        before, trace = state_root(run.states([step])[0]), trace_root(run.values(step))
+        descent = Descent(count, 0, index, state.claimed)
+        game = Game(terms, Leaf(step, before, trace, node, descent))
+        _same(game, state)
+        answer = RevealLeaf(terms.game, 0, run.leaf(step, node, index))
+        self.walk = replace(self.walk, game=game.reveal(answer), answer=answer)
+        return reveal_call(self.case, self.stand, game, answer)
 
     def _picked(self, state: State) -> Call | None:
         if self.runs is not None:
@@ -373,7 +395,7 @@ def _timeout(
 # ---- what an event says --------------------------------------------------------------------------
 
 
-def opening_of(case: Case, state: State, seat: Seat) -> Open:
+def opening_of(case: Case, state: State) -> Open:
     """Return the opening that made a game: the only one that leads to its first state."""
     receipt = case.terms.receipt
     doubts = [Open(case.terms.game, segment=at) for at in range(len(receipt.segments))]

@@ -5,7 +5,7 @@ What    `Clock` is whose move it is until when, and what each side has left. A m
 Why     A fixed window per move lets a liar take the longest every time; a budget bounds the whole
         game, and the grace keeps an honest party from losing by one slow block.
 Rule    A move is possible at second t iff t <= deadline, a timeout iff t > deadline: at every
-        second exactly one of them. `budget_for` is at least three replays of the unit and a restart.
+        second exactly one of them. `budget_for` allows three replays of the unit and a restart.
 Source  contracts/places.vy, function moved; the chess clocks of optimistic rollups.
 Pure    Whole seconds; time is an argument.
 """
