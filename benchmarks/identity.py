@@ -50,7 +50,7 @@ def final_digest(name: str, backend: str, carrier: str) -> str:
         task = "classification"
         shape = (64,) if name == "mlp" else (1, 8, 8)
         batch = {
-            "features": torch.randn(steps, 16, *shape, generator=draw),
+            "features": torch.rand(steps, 16, *shape, generator=draw) * 2 - 1,
             "label": torch.randint(0, 10, (steps, 16), generator=draw),
         }
     traced = trace_model(model, task, {key: value[0] for key, value in batch.items()})
