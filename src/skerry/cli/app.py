@@ -132,6 +132,29 @@ def reveal(
 
 
 @app.command()
+def dispute(
+    receipt: Annotated[Path, typer.Argument(help="A receipt in a run's folder.")],
+    lie: Annotated[
+        str, typer.Option(help="STEP:NODE:ELEMENT that the liar changes; without, one is drawn.")
+    ] = "",
+    honest: Annotated[
+        bool, typer.Option("--honest", help="The solver is honest, and the challenger lies.")
+    ] = False,
+    rpc: Annotated[
+        str, typer.Option(help="URL of a development node; without, a local chain is started.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Take a receipt to court: two processes, a chain, and one element that is judged.
+
+    Example: skerry dispute runs/kjv/receipts/00000003-0001-step.receipt
+    """
+    from skerry.cli.disputing import dispute_command
+
+    dispute_command(receipt, lie, rpc, honest=honest, as_json=as_json)
+
+
+@app.command()
 def ps(
     runs: Annotated[Path, typer.Argument(help="Where runs are kept.")] = Path("runs"),
     as_json: AsJson = False,
