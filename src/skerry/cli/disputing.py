@@ -84,9 +84,7 @@ def show_result(path: Path, result: DisputeResult) -> None:
     before, after = result.held
     rows.append(("in the vault", f"{before:,}", f"{after:,}", f"{after - before:+,}"))
     console.show_table(("account", "before", "after", "change"), rows)
-    words = (
-        "add up to what the vault holds, to the last unit" if result.adds_up else "DO NOT add up"
-    )
+    words = "add up to what the vault holds" if result.adds_up else "DO NOT add up"
     console.out.print(f"the accounts {words}")
 
 

@@ -27,6 +27,7 @@ from skerry.chain.errors import ChainRefused
 from skerry.chain.keyfiles import ChainKey
 from skerry.chain.moves import Call
 from skerry.chain.outbox import Outbox, Sent
+from skerry.chain.proofs import own_parts
 from skerry.chain.rpc import Rpc, hexed, unhexed
 from skerry.messages.disputes import Pick
 from skerry.messages.receipts import Receipt
@@ -37,6 +38,7 @@ from skerry.node.past import PastRun
 from skerry.program import Program
 from skerry.verify import Terms
 from skerry.verify.folds import GREATEST
+from skerry.verify.runs_game import parts_of
 
 POLL_SECONDS = 0.03
 COINS = 10**20
@@ -253,14 +255,13 @@ class FalseDoubter(Doubter):
     """A challenger who doubts a true sum, and goes on where every part of it is true."""
 
     def _shown_parts(self, event: Shown) -> Call:
-        try:
-            return super()._shown_parts(event)
-        except StopIteration:
-            pass  # every part is true: any will do
-        assert self.stand is not None, "a game"
+        assert self.stand is not None, "a game of runs"
         assert self.runs is not None, "a game of runs"
-        shown = self.runs.reveal(heard_parts(self.runs, event.data))
-        pick = Pick(self.case.terms.game, shown.turn + 1, 0)
+        message = heard_parts(self.runs, event.data)
+        shown = self.runs.reveal(message)
+        pairs = enumerate(zip(own_parts(self.run, shown), parts_of(message), strict=True))
+        choice = next((at for at, (own, it) in pairs if own != it), 0)
+        pick = Pick(self.case.terms.game, shown.turn + 1, choice)
         self.runs = shown.pick(pick)
         call = pick_call(self.case, self.stand, shown, pick)
         if self.settles and self.runs.over:
