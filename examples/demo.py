@@ -2,8 +2,9 @@
 
 Prepares the King James text, trains a small Llama over four worker processes in exact arithmetic,
 kills one of them on the way, kills the whole run and resumes it, writes some text, compares with a
-character trigram, verifies a receipt drawn at random, and walks a planted lie of another process
-to its step, op and element. Every number it prints was measured just now.
+character trigram, verifies a receipt drawn at random, walks a planted lie of another process to its
+step, op and element, and takes the same lie to a court on a local chain, where it costs its author
+his stake. Every number it prints was measured just now.
 
 Usage: make demo        (or: python examples/demo.py [--out FOLDER])
 """
@@ -24,16 +25,21 @@ from rich.rule import Rule
 
 import skerry
 from skerry.base.chance import Chance
+from skerry.base.errors import SkerryError
 from skerry.base.units import format_seconds
+from skerry.chain.anvil import find_anvil
 from skerry.cli import console
+from skerry.cli.disputing import show_result, watch_moves
 from skerry.cli.planning import plan_rows, preparation_bars
 from skerry.cli.running import describe, evaluation_words, result_rows
 from skerry.cli.verifying import describe_move, receipt_rows, walk_rows
 from skerry.dataset import trigram_score
 from skerry.node.checking import open_past, walk_to_lie
+from skerry.node.court import play_dispute
 from skerry.node.dispute import draw_lie, read_receipt
 from skerry.node.events import RoundFinished, RunEvent, WorkerDown, WorkerUp
 from skerry.node.jobs import JobResult, Watchers, live_job
+from skerry.node.party import Lie
 from skerry.node.submission import JobFile, open_data
 from skerry.verify import Finding
 
@@ -171,23 +177,30 @@ def check_one(receipts: list[Path]) -> Path:
     return drawn
 
 
-def walk(receipt: Path) -> bool:
+def walk(receipt: Path, lie: Lie) -> bool:
     """Let another process answer for the receipt with a planted lie, and walk to it."""
-    step, node, element = plant(receipt)
-    lie = f"{step}:{node}:{element}"
-    console.show_rows([("planted", lie, "step, node and element, one bit, in another process")])
-    command = [sys.executable, "-m", "skerry", "reveal", str(receipt), "--lie", lie, "--json"]
+    console.show_rows([("planted", str(lie), "step, node and element, in another process")])
+    command = [sys.executable, "-m", "skerry", "reveal", str(receipt), "--lie", str(lie), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as liar:
         assert liar.stdout is not None
         liar.stdout.readline()
         found = walk_to_lie(receipt, "", show_move())
     console.show_rows(walk_rows(receipt, found))
-    outcome = found.outcome
-    return isinstance(outcome, Finding) and (outcome.step, outcome.node, outcome.element) == (
-        step,
-        node,
-        element,
+    return is_of(found.outcome, lie)
+
+
+def is_of(outcome: object, lie: Lie) -> bool:
+    """Return whether an outcome is the place of a lie."""
+    return isinstance(outcome, Finding) and lie == Lie(
+        outcome.step, outcome.node or 0, outcome.element or 0
     )
+
+
+def take_to_court(receipt: Path, lie: Lie) -> bool:
+    """Have the same lie judged on a local chain, and see that its author pays for it."""
+    result = play_dispute(receipt, lie=str(lie), watch=watch_moves())
+    show_result(receipt, result)
+    return result.challenger_won and result.adds_up and is_of(result.finding, lie)
 
 
 def show_move() -> Callable[[object], None]:
@@ -202,11 +215,10 @@ def show_move() -> Callable[[object], None]:
     return show
 
 
-def plant(receipt: Path) -> tuple[int, int, int]:
+def plant(receipt: Path) -> Lie:
     """Draw a step, node and element whose change the receipt would tell."""
     past = open_past(receipt.resolve().parent.parent)
-    lie = draw_lie(past, read_receipt(receipt), Chance.from_int(secrets.randbelow(1 << 62)))
-    return lie.step, lie.node, lie.element
+    return draw_lie(past, read_receipt(receipt), Chance.from_int(secrets.randbelow(1 << 62)))
 
 
 def main() -> None:
@@ -219,6 +231,7 @@ def main() -> None:
     if given.until_killed:
         until_killed(file)
         return
+    find_anvil()  # what the last act needs had better be missed now
     began = time.perf_counter()
     with Stage("train, kill a worker, kill the run"):
         train_and_be_killed(given.out)
@@ -234,17 +247,24 @@ def main() -> None:
         receipts = sorted((file.run_folder / "receipts").glob("*-step.receipt"))
         drawn = check_one(receipts)
     with Stage("find a lie"):
-        found = walk(drawn)
+        lie = plant(drawn)
+        found = walk(drawn, lie)
+    with Stage("take the lie to court"):
+        lost = take_to_court(drawn, lie)
     console.show_rows(
         [
             ("beats the trigram", f"by {margin:.3f} bits per character", ""),
             ("lie found", "at its step, op and element" if found else "NO", ""),
+            ("its author", "lost his stake, to the last unit" if lost else "DID NOT LOSE", ""),
             ("all acts", format_seconds(time.perf_counter() - began), ""),
         ]
     )
-    if not found or margin < 0:
+    if not found or not lost or margin < 0:
         raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SkerryError as error:
+        sys.exit(console.refuse(error, as_json=False))

@@ -58,7 +58,7 @@ def watch_moves() -> CourtWatch:
 
 
 def _line(number: str, who: str, does: str, about: str, gas: str, left: str) -> str:
-    return f"{number:>4}  {who:<10}  {does:<20}  {about:<46}  {gas:>9}  {left:>8}".rstrip()
+    return f"{number:>4}  {who:<10}  {does:<20}  {about:<42}  {gas:>9}  {left:>8}".rstrip()
 
 
 def move_line(move: CourtMove) -> str:

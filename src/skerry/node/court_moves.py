@@ -105,7 +105,6 @@ class MoveTeller:
         states = [it.event.state for it in events if isinstance(it.event, Opened | Shown | Picked)]
         self.told += 1
         place = Spot.of(states[-1], self.unit, self.program) if states else Spot()
-        ended = [it.event for it in events if it.name == "Ended"]
         left = None
         if states:
             challenger, solver = states[-1].budgets()
@@ -114,7 +113,7 @@ class MoveTeller:
             number=self.told,
             who=who,
             name=sent_name(data),
-            about=place.words if not ended else f"{place.words}: judged".lstrip(": "),
+            about=place.words,
             segment=place.segment,
             step=place.step,
             node=place.node,
