@@ -1,7 +1,8 @@
 """Gas and transactions of the longest disputes, from receipts of a node with Prague pricing.
 
 The unit has 32 steps of 2,000 ops of ten million elements, and its trace is made where somebody
-looks. Both sides play through the court; every transaction of both counts.
+looks. Both sides play through the court, before the real market; every transaction of both counts.
+Each dispute begins on a chain on which there was none before.
 """
 
 from __future__ import annotations
@@ -10,30 +11,19 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from eth_abi.abi import encode
-from eth_account.messages import encode_typed_data
-from eth_keys.datatypes import PrivateKey
-from eth_utils.crypto import keccak
-
-from benchmarks.court_node import ORDER, Node, NodeCourt
+from benchmarks.court_node import BOND, CHALLENGER, CourtGround, DoubtedJob
 from benchmarks.court_trace import LazyRun, Lie, Shape, program_of
+from benchmarks.happy import key_of, sign
 from benchmarks.measure import Note
-from scripts.contracts import compiled
-from skerry.chain.abi import Contract, contract
-from skerry.chain.court_calls import Case
-from skerry.chain.court_words import packed_widths
+from skerry.chain.anvil import CHAIN, Anvil
+from skerry.chain.court_calls import Case, shipped
+from skerry.chain.courthouse import ARITIES
 from skerry.chain.disputes import Answerer, Doubter
-from skerry.chain.moves import Call
 from skerry.chain.published import Jumper, Publication, published_message
-from skerry.market.offers import TypedData
-from skerry.verify.terms import Arities
+from skerry.chain.rpc import Rpc
+from skerry.verify.terms import Terms
 
-# Chosen from the gas of each level: a round costs two transactions whatever its arity, and a root
-# about 1,300 gas.
-ARITIES = Arities(steps=8, names=8, outputs=32, nodes=64, leaves=32, runs=256)
-STEPS, NODES = 32, 2000
-GRACE, BUDGET, BOND = 1800, 86_400, 10**9
-MONEY = 10**12
+STEPS, NODES, NODE = 32, 2000, 1333
 
 
 @dataclass(frozen=True)
@@ -57,50 +47,6 @@ STRATEGIES = (
 PUBLISHED = tuple(it for it in STRATEGIES if it.name in ("dot", "sum over everything"))
 
 
-def deployed(node: Node, arities: Arities) -> NodeCourt:
-    """Return a court on the node, with a solver and a challenger that have money."""
-    artifacts = {
-        name: (
-            Contract(compiled(name))
-            if name in ("adjudicator", "folds", "wiring")
-            else contract(name)
-        )
-        for name in ORDER
-        if name != "market"
-    }
-    court = NodeCourt(node, artifacts | {"market": Contract(compiled("stub_market"))})
-    nonce = int(node.ask("eth_getTransactionCount", "0x" + node.accounts[0].hex(), "latest"), 16)
-    where = {name: created(node.accounts[0], nonce + at) for at, name in enumerate(ORDER)}
-    widths = packed_widths(arities)
-    made: dict[str, tuple[Any, ...]] = {
-        "vault": (where["token"], where["market"], where["court"], 10**6),
-        "market": (where["vault"], where["court"], node.accounts[3]),
-        "adjudicator": (where["arithmetic"],),
-        "wiring": (where["arithmetic"],),
-        "walk_values": (where["folds"],),
-        "court": (
-            where["vault"], where["market"], where["walk_steps"], where["walk_values"],
-            where["adjudicator"], where["folds"], where["wiring"], BOND, GRACE, widths,
-        ),
-    }  # fmt: skip
-    for name in ORDER:
-        assert court.deploy(name, *made.get(name, ())) == where[name]
-    for who in node.accounts[1:4]:
-        court.send(who, Call("token", "mint", (who, MONEY)))
-        court.send(who, Call("token", "approve", (where["vault"], MONEY)))
-        court.send(who, Call("vault", "deposit", (MONEY,)))
-    court.send(node.accounts[1], Call("market", "stake", (node.accounts[1], MONEY // 2)))
-    court.who = {node.accounts[1]: "solver", node.accounts[2]: "challenger"}
-    court.spent.clear()
-    return court
-
-
-def created(deployer: bytes, nonce: int) -> bytes:
-    """Return the address of the contract that `deployer` makes with a nonce below 128."""
-    last = bytes([nonce]) if nonce else b"\x80"
-    return keccak(b"\xd6\x94" + deployer + last)[12:]
-
-
 class Liar(Answerer):
     """A solver whose partial folds are made to come to its lie."""
 
@@ -114,132 +60,108 @@ class Liar(Answerer):
         return (*parts[:at], off, *parts[at + 1 :])
 
 
-def play(court: NodeCourt, honest: LazyRun, liar: LazyRun, salt: bytes) -> bool:
-    """Play one dispute to its end; return whether the challenger won."""
-    solver, challenger = court.node.accounts[1:3]
-    terms = liar.terms()
-    docket = encode(["address", "uint256"], [solver, BUDGET])
-    case = Case(terms, honest.states([0])[0], docket, court.artifacts)
-    doubter, answerer = Doubter(case, honest, challenger, salt), Liar(case, liar)
-    cursor = len(court.heard)
-    court.send(challenger, doubter.announce())
-    packed = packed_widths(terms.cuts)
-    clock = BUDGET << 160 | BUDGET << 128 | GRACE << 96 | packed
-    court.send(challenger, doubter.open(solver, bond=BOND, clock=clock))
-    return finished(court, doubter, answerer, challenger, solver, cursor)
+@dataclass
+class Dispute:
+    """A job on the chain, a receipt of it, and both parties' runs."""
+
+    ground: CourtGround
+    honest: LazyRun
+    liar: LazyRun
+
+    def __post_init__(self) -> None:
+        self.terms: Terms = self.liar.terms()
+        self.job = DoubtedJob(self.ground, 6, receipt=self.terms.game)
+        self.job.award()
+        self.ground.now += 3_600
+        self.job.commit()
+        self.challenger = key_of(CHALLENGER)
+        self.case = Case(self.terms, self.honest.states([0])[0], self.job.docket(), shipped())
+        self.ground.who = {self.challenger: "challenger", self.job.solver: "solver"}
+
+    def walk(self) -> Doubter:
+        """Return a challenger who has seen nothing but the receipt."""
+        return Doubter(self.case, self.honest, self.challenger, bytes(32))
+
+    def jump(self) -> Doubter:
+        """Return a challenger who has seen roots that the solver published."""
+        publication = Publication.of(self.liar, STEPS)
+        message = published_message(
+            self.terms.game, publication.root(), chain=CHAIN, court=self.ground.at["court"]
+        )
+        return Jumper(
+            self.case, self.honest, self.challenger, bytes(32),
+            theirs=self.liar, publication=publication, signature=sign(self.job.solver, message),
+        )  # fmt: skip
+
+    def play(self, doubter: Doubter) -> bool:
+        """Play to the end; return whether the challenger won."""
+        ground, solver = self.ground, self.job.solver
+        ground.heard.clear()
+        ground.spent.clear()
+        answerer = Liar(self.case, self.liar)
+        ground.play(self.challenger, doubter.announce())
+        clock = ground.terms.clock(self.job.terms.clock)
+        ground.play(self.challenger, doubter.open(solver, bond=BOND, clock=clock))
+        cursor = 0
+        while doubter.ended is None:
+            event = ground.heard[cursor]
+            cursor += 1
+            for who, side in ((self.challenger, doubter), (solver, answerer)):
+                call = side.hear(event)
+                if call is not None:
+                    ground.play(who, call)
+        return doubter.ended.challenger_won
 
 
-def jump(court: NodeCourt, honest: LazyRun, liar: LazyRun, salt: bytes) -> bool:
-    """Play a dispute about a run whose roots were published; return whether the challenger won."""
-    challenger = court.node.accounts[2]
-    key = PrivateKey(keccak(text="a solver that publishes"))
-    solver = key.public_key.to_canonical_address()
-    terms = liar.terms(bytes([1]) * 32)  # the receipt of the long walk has fallen
-    case = Case(
-        terms,
-        honest.states([0])[0],
-        encode(["address", "uint256"], [solver, BUDGET]),
-        court.artifacts,
-    )
-    publication = Publication.of(liar, STEPS)
-    message = published_message(
-        terms.game, publication.root(), chain=court.node.chain, court=court.at["court"]
-    )
-    doubter = Jumper(
-        case, honest, challenger, salt,
-        theirs=liar, publication=publication, signature=signed(key, message),
-    )  # fmt: skip
-    answerer = Liar(case, liar)
-    court.node.lend(solver)
-    court.who[solver] = "solver"
-    cursor = len(court.heard)
-    court.send(challenger, doubter.announce())
-    clock = BUDGET << 160 | BUDGET << 128 | GRACE << 96 | packed_widths(terms.cuts)
-    court.send(challenger, doubter.open(solver, bond=BOND, clock=clock))
-    return finished(court, doubter, answerer, challenger, solver, cursor)
-
-
-def signed(key: PrivateKey, message: TypedData) -> bytes:
-    """Return the 64 bytes of a signature of typed data (EIP-2098)."""
-    sealed = encode_typed_data(full_message=message)
-    made = key.sign_msg_hash(keccak(b"\x19" + sealed.version + sealed.header + sealed.body))
-    r, s = int(made.r), int(made.s) | int(made.v) << 255
-    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
-
-
-def finished(
-    court: NodeCourt,
-    doubter: Doubter,
-    answerer: Answerer,
-    challenger: bytes,
-    solver: bytes,
-    at: int,
-) -> bool:
-    """Play until the game has ended; return whether the challenger won."""
-    cursor = at
-    while doubter.ended is None:
-        event = court.heard[cursor]
-        cursor += 1
-        for who, side in ((challenger, doubter), (solver, answerer)):
-            call = side.hear(event)
-            if call is not None:
-                court.send(who, call)
-    return doubter.ended.challenger_won
-
-
-def measured(
-    court: NodeCourt, strategy: Strategy, at: int, *, published: bool = False
-) -> dict[str, Any]:
+def measured(ground: CourtGround, strategy: Strategy, *, published: bool = False) -> dict[str, Any]:
     """Return the gas and the transactions of a dispute against one strategy."""
+    before = ground.rpc.ask("evm_snapshot"), ground.books, ground.now
     shape = Shape(STEPS, NODES, strategy.segments, ARITIES)
-    node = 1333
-    program = program_of(shape, strategy.lie, node)
+    program = program_of(shape, strategy.lie, NODE)
     kept: dict[tuple[int, bool], list[bytes]] = {}
-    honest, liar = (
-        LazyRun(program, shape, strategy.lie, node, lies, kept) for lies in (False, True)
-    )
-    court.spent.clear()
     started = time.perf_counter()
-    walk = jump if published else play
-    won = walk(court, honest, liar, bytes([at]) * 32)
-    return {
+    honest, liar = (
+        LazyRun(program, shape, strategy.lie, NODE, lies, kept) for lies in (False, True)
+    )
+    dispute = Dispute(ground, honest, liar)
+    won = dispute.play(dispute.jump() if published else dispute.walk())
+    row = {
         "strategy": strategy.name,
         "won": won,
-        "gas": sum(gas for *_, gas in court.spent),
-        "transactions": len(court.spent),
+        "gas": sum(gas for *_, gas in ground.spent),
+        "transactions": len(ground.spent),
         "seconds": round(time.perf_counter() - started, 1),
-        "moves": [f"{who} {name} {size} B {gas}" for who, name, size, gas in court.spent],
+        "moves": [
+            f"{who:10} {name:14} {size:6} B {gas:8,}" for who, name, size, gas in ground.spent
+        ],
     }
+    ground.rpc.ask("evm_revert", before[0])
+    _, ground.books, ground.now = before
+    return row
 
 
 def run(*, quick: bool, note: Note) -> dict[str, Any]:
     """Play a dispute against each strategy and keep the worst."""
-    node = Node()
-    try:
-        court = deployed(node, ARITIES)
-        rows = []
+    with Anvil(repeatable=True) as anvil:
+        rpc = Rpc(anvil.url)
+        ground = CourtGround(rpc, arities=ARITIES)
+        DoubtedJob(ground, 6).fund()
         tried = [it for it in STRATEGIES if not quick or it.lie.op != "sum"]
-        for at, strategy in enumerate(tried):
-            row = measured(court, strategy, at + 1)
-            rows.append(row)
-            note(f"{row['strategy']:32} {row['gas']:9,} gas {row['transactions']:3} transactions")
-            for move in row["moves"]:
-                note(f"    {move}")
-        shown = [
-            measured(court, it, 100 + at, published=True)
-            for at, it in enumerate(PUBLISHED)
-            if it in tried
-        ]
-        for row in shown:
-            note(f"published: {row['strategy']:21} {row['gas']:9,} gas {row['transactions']:3}")
-            for move in row["moves"]:
-                note(f"    {move}")
-    finally:
-        node.close()
+        rows = [measured(ground, it) for it in tried]
+        shown = [measured(ground, it, published=True) for it in PUBLISHED if it in tried]
+        rpc.close()
+    for row in [*rows, *shown]:
+        note(f"{row['strategy']:32} {row['gas']:9,} gas {row['transactions']:3} transactions")
+        for move in row["moves"]:
+            note(f"    {move}")
+    deployed = {name: gas for name, gas in ground.gas.items() if name.startswith("deploy")}
     return {
         "gas": max(row["gas"] for row in rows),
         "transactions": max(row["transactions"] for row in rows),
         "oneshot_gas": max(row["gas"] for row in shown),
         "oneshot_transactions": max(row["transactions"] for row in shown),
         "rows": [{key: row[key] for key in row if key != "moves"} for row in rows],
+        "moves": {row["strategy"]: row["moves"] for row in rows},
+        "deployed": deployed,
+        "pricing": "prague, transaction gas limit on, anvil 1.7.1",
     }

@@ -17,6 +17,7 @@ RANK: constant(uint256) = 8
 F32: constant(uint256) = 2741383986  # text items
 I64: constant(uint256) = 2741581364
 BOOL: constant(uint256) = 706026106732
+ROLE: constant(uint256) = 165  # what a role of five letters begins with; one of six, 166
 ITEMS: constant(uint256) = 8192
 ABSENT: constant(uint256) = max_value(uint256)
 ID_AT: constant(uint256) = 199  # of the value of "round", behind fields of fixed length
@@ -260,8 +261,8 @@ def hinted(
     data: Bytes[HEADER_BYTES], name: Bytes[NAME_BYTES], at: uint256, count_at: uint256
 ) -> Header:
     """
-    @notice The same of an output of the state, told where it stands. A text cannot pose as one: no
-            valid UTF-8 has the byte that begins the role behind the whole text of a name.
+    @notice The same of one output, told where it stands. A text cannot pose as one: no valid UTF-8
+            has a byte that begins a role, 0xa5 or 0xa6, behind the whole text of a name.
     """
     padded: Bytes[PADDED] = concat(data, empty(bytes32), empty(bytes32))
     read: Header = Header(nodes=0, written=0, state_node=ABSENT, output_node=ABSENT, before=0)
@@ -274,8 +275,15 @@ def hinted(
     size, inside, number = self._item(extract32(padded, begin, output_type=uint256))
     assert len(name) > 0 and self._says(padded, begin, size, name), "hint"
     begin += size
-    assert extract32(padded, begin, output_type=uint256) >> 208 == STATE, "hint"
-    size, inside, read.state_node = self._item(extract32(padded, begin + 6, output_type=uint256))
+    role: uint256 = extract32(padded, begin, output_type=uint256)
+    size, inside, number = self._item(role)
+    assert role >> 248 == ROLE or role >> 248 == ROLE + 1, "hint"
+    begin += size
+    size, inside, number = self._item(extract32(padded, begin, output_type=uint256))
+    if role >> 208 == STATE:
+        read.state_node = number
+    else:
+        read.output_node = number
     size, inside, read.nodes = self._item(extract32(padded, count_at, output_type=uint256))
     assert count_at + size == len(data) and inside == 0, "hint"
     return read

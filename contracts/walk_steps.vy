@@ -35,7 +35,7 @@ struct Entry:
     tensor: bytes32  # of that name in the state before the unit
     path: DynArray[bytes32, ENTRY_PATH]  # to its root; then of the header, to the Program's digest
     header: Bytes[HEADER_BYTES]
-    output_at: uint256  # where in the header the output of that name begins, or 0
+    output_at: uint256  # where in the header the output in doubt begins, or 0
     count_at: uint256  # and where the number of nodes does
 
 
@@ -311,6 +311,8 @@ def _doubt_entry(s: places.State, place: places.Place, core: places.Core, entry:
     head: spelling.Header = self._header(core, entry.name, entry, levels, fresh)
     if fresh:
         assert head.state_node != ABSENT and head.before == p.index, "name"
+    # only the whole header shows that no output of the state has that name
+    assert entry.output_at == 0 or head.state_node != ABSENT, "hint"
     after.kept = keccak256(entry.name)
     if head.state_node == ABSENT:
         p.kind = places.CARRIED

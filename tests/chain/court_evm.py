@@ -10,11 +10,11 @@ from typing import Any
 import pyrevm
 from eth_abi.abi import encode
 
-from benchmarks.court_node import ORDER, court_event
 from scripts.contracts import compiled
 from skerry.chain.abi import Contract, refusal
 from skerry.chain.court_calls import Case
 from skerry.chain.court_words import packed_widths
+from skerry.chain.courthouse import court_contracts, court_event
 from skerry.chain.disputes import CourtEvent
 from skerry.chain.moves import Call
 from skerry.verify.terms import Arities
@@ -30,6 +30,7 @@ STAKE = 10**9
 GRACE = 60
 BUDGET = 600
 NAMES = ("court", "walk_steps", "walk_values", "vault", "token")
+ORDER = ("token", "vault", "market", *court_contracts())
 
 
 class Refused(Exception):
@@ -108,7 +109,7 @@ class Court:
         assert done is not None, "a call has a result"
         for log in done.logs:
             if bytes.fromhex(log.address[2:]) == self.at["court"]:
-                event = court_event(
+                _, event = court_event(
                     artifacts()["court"],
                     [bytes.fromhex(it[2:]) for it in log.topics],
                     bytes(log.data[1]),

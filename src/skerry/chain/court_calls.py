@@ -123,38 +123,32 @@ class Case:
         """Return a node's bytes and its path under the Program's digest."""
         return judged_node(self.terms.program, at), merkle_path(self._node_levels, at + 1)
 
-    def header(self) -> tuple[Any, ...]:
-        """Return the opening of the header alone."""
+    def header(self, output: str | None = None) -> tuple[Any, ...]:
+        """Return the opening of the header alone, with where a value or metric stands in it."""
         path = merkle_path(self._node_levels, 0)
-        return b"", bytes(32), path, header_bytes(self.terms.program), 0, 0
+        hint = (0, 0) if output is None else self._hint(output, state=False)
+        return b"", bytes(32), path, header_bytes(self.terms.program), *hint
 
     def entry(self, name: str) -> tuple[Any, ...]:
         """Return the opening of an entry's name, and of the header that says what it comes from."""
         _, _, path, header, _, _ = self.header()
-        hint = self._hint(name)
+        hint = self._hint(name, state=True)
         if not self.before:
             return name.encode(), bytes(32), path, header, *hint
         shown = open_state(self.before, name)
         return name.encode(), shown.tensor, (*shown.path, *path), header, *hint
 
-    def _hint(self, name: str) -> tuple[int, int]:
-        """Return where in the header the state's output of that name begins, and the count does."""
+    def _hint(self, name: str, *, state: bool) -> tuple[int, int]:
+        """Return where in the header an output begins, and the number of nodes does, or zeros."""
         program, pack = self.terms.program, msgspec.msgpack.encode
         outputs = program.outputs
-        if name not in self.terms.state_nodes:
-            return 0, 0
-        before = (program.version, program.name, program.shards, program.inputs)
-        at = (
-            1
-            + sum(map(len, map(pack, before)))
-            + len(pack(outputs))
-            - sum(map(len, map(pack, outputs)))
-        )
+        fields = (program.version, program.name, program.shards, program.inputs, outputs)
+        at = 1 + sum(map(len, map(pack, fields))) - sum(map(len, map(pack, outputs)))
         for output in outputs:
-            if output.role == "state" and output.name == name:
-                break
+            if (output.role == "state", output.name) == (state, name):
+                return at, len(header_bytes(program)) - len(pack(len(program.nodes)))
             at += len(pack(output))
-        return at, len(header_bytes(program)) - len(pack(len(program.nodes)))
+        return 0, 0
 
     def doubt(self, message: Open, salt: bytes) -> tuple[Any, ...]:
         """Return the doubt of an opening as the chain takes it."""
@@ -209,7 +203,9 @@ def open_call(
         landed: the game that the opening makes by the rules.
     """
     position = landed.position
-    entry = case.header() if message.output is not None or not case.before else NO_ENTRY
+    entry = NO_ENTRY
+    if message.output is not None or not case.before:
+        entry = case.header(message.output if case.before else None)
     if isinstance(position, Trace | Carried) and position.name is not None:
         entry = case.entry(position.name)
     terms = (seat.challenger, seat.solver, keccak(case.docket), seat.core.bond, clock)
