@@ -24,7 +24,8 @@ def run(*, quick: bool, note: Note) -> dict[str, Any]:
         file = load_job(
             JOB,
             [f"output_dir={f'{data}/{Path(place).name}'!r}", f"train.max_steps={10 * rounds}",
-             "train.warmup_steps=0", "resources.workers=1", "checkpoint.save_steps=0",
+             "train.warmup_steps=0", "resources.workers=1",
+             "resources.threads_per_worker=1", "checkpoint.save_steps=0",
              "checkpoint.eval_steps=0", "checkpoint.eval_batches=1"],
         )  # fmt: skip
         result = live_job(file).run
