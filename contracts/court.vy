@@ -18,19 +18,17 @@ from . import rows
 
 ROW: constant(uint256) = 64
 PATH: constant(uint256) = 64
-NAME_BYTES: constant(uint256) = 256
 LEAF_BYTES: constant(uint256) = 4096
 DOCKET_BYTES: constant(uint256) = 6144
 MOVE_BYTES: constant(uint256) = 7168
 VERDICT_BYTES: constant(uint256) = 12288
-STATE_INPUT: constant(uint256) = 1
 STATE_BYTES: constant(uint256) = 192
 CORE_BYTES: constant(uint256) = 256
 BOND_DOUBLINGS: constant(uint256) = 16
 FALLEN: constant(uint256) = 2**255
 
 
-# The judges' functions; their calls are put together here, word by word.
+# The judges' functions. Their calls are put together here, word by word.
 ELEMENT: constant(bytes4) = method_id(
     "judge((bytes32,bytes32,uint256,uint256),bytes,(bytes,bytes32[])[])", output_type=bytes4
 )
@@ -40,6 +38,29 @@ RUN: constant(bytes4) = method_id(
 )
 STATE: constant(bytes4) = method_id(
     "state((bytes32,bytes32,uint256,uint256),bytes,bytes32,uint256,uint256,(bytes,bytes32[]))",
+    output_type=bytes4,
+)
+GIVEN: constant(bytes4) = method_id(
+    "given((bytes32,bytes32,uint256,uint256),bytes,bytes32,bytes,(bytes,bytes32[]))",
+    output_type=bytes4,
+)
+CHANCE: constant(bytes4) = method_id(
+    "chance((bytes32,bytes32,uint256,uint256),bytes,bytes32,uint256,bytes)", output_type=bytes4
+)
+CARRIED: constant(bytes4) = method_id(
+    "carried((uint256,bytes32,uint256,bytes32,bytes32,bytes32),(bytes32,bytes32,bytes32,bytes32,uint256,uint256,uint256,uint256),bytes,bytes32,bytes32[])",
+    output_type=bytes4,
+)
+COUNTED: constant(bytes4) = method_id(
+    "counted((uint256,bytes32,uint256,bytes32,bytes32,bytes32),(bytes32,bytes32,bytes32,bytes32,uint256,uint256,uint256,uint256),(bytes,bytes32[],uint256))",
+    output_type=bytes4,
+)
+LEFT_OUTPUT: constant(bytes4) = method_id(
+    "left_output((uint256,bytes32,uint256,bytes32,bytes32,bytes32),(bytes32,bytes32,bytes32,bytes32,uint256,uint256,uint256,uint256),(bytes32,bytes32,bytes32),(bytes,bytes32[],uint256),(bytes,bytes32,uint256,bytes32,bytes32[]))",
+    output_type=bytes4,
+)
+LEFT_STATE: constant(bytes4) = method_id(
+    "left_state((uint256,bytes32,uint256,bytes32,bytes32,bytes32),(bytes32,bytes32,bytes32,bytes32,uint256,uint256,uint256,uint256),(bytes32,bytes32,bytes32),(bytes,bytes32[],uint256),(bytes,bytes32,uint256,bytes32,bytes32[])[])",
     output_type=bytes4,
 )
 
@@ -59,7 +80,7 @@ struct Verdict:
     trace: bytes32  # root of the solver's trace of the step
     node: bytes32  # the node's leaf under its Program's digest
     values: uint256  # how many values the trace has
-    wiring: uint256  # of an input, what it should be; else 0
+    rule: bytes4  # the judge's function
     node_at: bytes32  # where the node's bytes begin in the call
     data: Bytes[VERDICT_BYTES]  # the rest of it
 
@@ -114,6 +135,8 @@ WALK_VALUES: public(immutable(address))
 ADJUDICATOR: public(immutable(address))
 FOLDS: public(immutable(address))
 WIRING: public(immutable(address))
+FEEDS: public(immutable(address))
+VERDICTS: public(immutable(address))
 BOND: public(immutable(uint256))
 GRACE: public(immutable(uint256))
 WIDTHS: public(immutable(uint256))
@@ -132,6 +155,8 @@ def __init__(
     adjudicator: address,
     folds: address,
     wiring: address,
+    feeds: address,
+    verdicts: address,
     bond: uint256,
     grace: uint256,
     widths: uint256,
@@ -154,6 +179,8 @@ def __init__(
     ADJUDICATOR = adjudicator
     FOLDS = folds
     WIRING = wiring
+    FEEDS = feeds
+    VERDICTS = verdicts
     BOND = bond
     GRACE = grace
     WIDTHS = widths
@@ -207,7 +234,6 @@ def open(who: address, docket: Bytes[DOCKET_BYTES], inside: bool, data: Bytes[MO
     count: uint256 = self.contested[core.receipt]
     assert count < FALLEN, "fallen"
     self.contested[core.receipt] = count + 1
-    self.games[game] = keccak256(abi_encode(s))
     solver: address = empty(address)
     budget: uint256 = 0
     # by hand, since a typed call would send the docket filled up to its longest
@@ -374,10 +400,14 @@ def judge(
     verdict: Verdict,
 ):
     """
-    @notice Compute what stands at the end of the walk; who was wrong has lost. Anyone may.
+    @notice Compute what stands at the end of the walk; who was wrong has lost. Anyone may, but for
+            a step that was shown: that its values agree only the challenger can say.
     @param verdict What the judge is to be shown.
     """
     self._require_due(game, state)
+    if places.unpacked(state.place).kind == places.STEP:
+        # a step that was shown: whether it ends here is the challenger's choice
+        self._require_for(challenger)
     right: bool = self._right(state, core, verdict)
     self._end(game, state, challenger, solver, core, docket, not right, False)
 
@@ -410,59 +440,45 @@ def _right(s: places.State, core: places.Core, it: Verdict) -> bool:
             before, or among, the words that the caller gives of the judge's call.
     """
     place: places.Place = places.unpacked(s.place)
-    if place.kind == places.CARRIED:
-        return self._carried(s, core, it.data)
-    assert place.kind == places.POINT, "kind"
-    step: bytes32 = keccak256(concat(it.before, it.trace))
-    assert keccak256(concat(step, it.node, convert(it.values, bytes32))) == s.held, "held"
-    claim: Bytes[128] = abi_encode(it.node, it.trace, it.values, place.index)
-    bits: uint256 = convert(s.claimed, uint256) >> 64
-    judge: address = ADJUDICATOR
-    rule: bytes4 = ELEMENT
-    among: Bytes[64] = b""  # what the court puts in behind the place of the node
-    expected: uint256 = bits
-    if place.flags & places.FOLD != 0:
-        judge = FOLDS
-        rule = RUN
-        among = abi_encode(bits, convert(s.kept, uint256) >> 128)
-        expected = convert(s.claimed, uint256) & places.LANE
-    elif it.wiring != 0:
-        assert it.wiring == STATE_INPUT, "wiring"
-        judge = WIRING
-        rule = STATE
-        among = abi_encode(it.before, core.names)
+    judge: address = VERDICTS
+    rule: bytes4 = it.rule
+    known: Bytes[512] = b""  # what the court puts in before the rest of the call
+    expected: uint256 = 1
+    if place.kind == places.STEP or place.kind == places.CARRIED:
+        if place.kind == places.STEP:
+            assert rule == LEFT_STATE or rule == LEFT_OUTPUT or rule == COUNTED, "rule"
+        else:
+            assert rule == CARRIED, "rule"
+        known = concat(abi_encode(s), abi_encode(core))
+    else:
+        assert place.kind == places.POINT, "kind"
+        step: bytes32 = keccak256(concat(it.before, it.trace))
+        assert keccak256(concat(step, it.node, convert(it.values, bytes32))) == s.held, "held"
+        expected = convert(s.claimed, uint256) >> 64
+        among: Bytes[64] = b""
+        if place.flags & places.FOLD != 0:
+            judge = FOLDS
+            assert rule == RUN, "rule"
+            among = abi_encode(expected, convert(s.kept, uint256) >> 128)
+            expected = convert(s.claimed, uint256) & places.LANE
+        elif rule == ELEMENT:
+            judge = ADJUDICATOR
+        elif rule == STATE:
+            judge = WIRING
+            among = abi_encode(it.before, core.names)
+        elif rule == GIVEN:
+            judge = FEEDS
+            among = abi_encode(core.receipt)
+        else:
+            assert rule == CHANCE, "rule"
+            judge = FEEDS
+            among = abi_encode(core.receipt, place.step)
+        claim: Bytes[128] = abi_encode(it.node, it.trace, it.values, place.index)
+        known = concat(claim, it.node_at, among)
     found: Bytes[32] = raw_call(
-        judge,
-        concat(rule, claim, it.node_at, among, it.data),
-        max_outsize=32,
-        is_static_call=True,
+        judge, concat(rule, known, it.data), max_outsize=32, is_static_call=True
     )
     return abi_decode(found, uint256) == expected
-
-
-@internal
-@view
-def _carried(s: places.State, core: places.Core, data: Bytes[VERDICT_BYTES]) -> bool:
-    """
-    @notice Whether an entry that the Program never touches is the one before the step.
-    @param data Its name, its tensor before the step, and the path to the root of that state.
-    """
-    if core.names == 0:
-        return s.claimed == merkle.seal_state(0, empty(bytes32))  # there is no other root
-    name: Bytes[NAME_BYTES] = b""
-    tensor: bytes32 = empty(bytes32)
-    path: DynArray[bytes32, PATH] = []
-    name, tensor, path = abi_decode(data, (Bytes[NAME_BYTES], bytes32, DynArray[bytes32, PATH]))
-    assert keccak256(name) == s.kept, "name"
-    place: places.Place = places.unpacked(s.place)
-    leaf: bytes32 = merkle.state_leaf(tensor, name)
-    levels: uint256 = merkle.depth(core.names)
-    assert len(path) == levels, "path"
-    root: bytes32 = merkle.climb(leaf, place.index, path, 0, levels)
-    assert merkle.seal_state(core.names, root) == s.held, "state"
-    if place.flags & places.SEALED != 0:
-        leaf = merkle.seal_state(1, leaf)
-    return leaf == s.claimed
 
 
 @external

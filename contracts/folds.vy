@@ -303,8 +303,15 @@ def _products(a: Bytes[LEAF_BYTES], b: Bytes[LEAF_BYTES]) -> uint256:
     total: uint256 = 0
     for i: uint256 in range((len(a) + 31) // 32, bound=LEAF_WORDS):
         at: uint256 = unsafe_mul(i, 32)
-        v: uint256 = self._swapped(extract32(left, at, output_type=uint256))
-        w: uint256 = self._swapped(extract32(right, at, output_type=uint256))
+        # `_swapped` of both, without a call
+        v: uint256 = extract32(left, at, output_type=uint256)
+        w: uint256 = extract32(right, at, output_type=uint256)
+        v = (v & SWAP_1) << 8 | v >> 8 & SWAP_1
+        w = (w & SWAP_1) << 8 | w >> 8 & SWAP_1
+        v = (v & SWAP_2) << 16 | v >> 16 & SWAP_2
+        w = (w & SWAP_2) << 16 | w >> 16 & SWAP_2
+        v = (v & SWAP_4) << 32 | v >> 32 & SWAP_4
+        w = (w & SWAP_4) << 32 | w >> 32 & SWAP_4
         # modulo 2^64 the product of two's complements is the two's complement of the product
         total = unsafe_add(total, unsafe_mul(v & LANE, w & LANE))
         total = unsafe_add(total, unsafe_mul(v >> 64 & LANE, w >> 64 & LANE))

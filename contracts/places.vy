@@ -19,7 +19,6 @@ NODE_BYTES: constant(uint256) = 4096
 STEPS: constant(uint256) = 1
 NAMES: constant(uint256) = 2
 OUTPUT_STEPS: constant(uint256) = 3
-BOUNDARY: constant(uint256) = 4
 TRACE: constant(uint256) = 5
 NODES: constant(uint256) = 6
 LEAVES: constant(uint256) = 7
@@ -27,13 +26,18 @@ LEAF: constant(uint256) = 8
 POINT: constant(uint256) = 9
 CARRIED: constant(uint256) = 10
 RUNS: constant(uint256) = 11
+STEP: constant(uint256) = 12
 
 SHOWN: constant(uint256) = 1  # the solver has revealed; the challenger must pick
 SEALED: constant(uint256) = 2  # what is claimed is the seal of a root
-OUTPUT: constant(uint256) = 4  # the entry in doubt is an output, not of the state
+OUTPUT: constant(uint256) = 4  # an output is in doubt, not the state
 FOLD: constant(uint256) = 8  # the node in doubt is a reduction
 GREATEST: constant(uint256) = 16  # of which the greatest counts, not the sum
 PLAIN: constant(uint256) = 32  # which comes to the very bits of the element
+DOT: constant(uint256) = 128  # which is a dot
+UNSURE: constant(uint256) = 64  # nobody has said the root before the step yet
+
+WHOLE_NAMES: constant(uint256) = 16  # a state of so many entries is doubted with its whole step
 
 SIDE: constant(uint256) = 2**32 - 1
 LANE: constant(uint256) = 2**64 - 1
@@ -110,8 +114,8 @@ def picked(
     after: State = s
     p: Place = place
     assert (
-        p.kind == NAMES or p.kind == OUTPUT_STEPS or p.kind == TRACE or p.kind == NODES
-        or p.kind == LEAVES
+        p.kind == NAMES or p.kind == OUTPUT_STEPS or p.kind == TRACE or p.kind == STEP
+        or p.kind == NODES or p.kind == LEAVES
     ), "kind"
     levels: uint256 = min(self.width(s.clock, p.kind), p.height)
     below: uint256 = p.height - levels
@@ -124,8 +128,10 @@ def picked(
     p.height = below
     p.index = first + choice
     p.flags &= ~SHOWN
-    if p.kind == TRACE:
+    if p.kind == TRACE or p.kind == STEP:
         p.kind = NODES
+        p.flags = 0
+        after.kept = empty(bytes32)
     return after, p
 
 

@@ -346,3 +346,27 @@ def node(data: Bytes[NODE_BYTES]) -> (uint256, uint256, DynArray[uint256, RANK])
         shape.append(number)
         at += size
     return op, dtype, shape
+
+
+@internal
+@pure
+def row_read(data: Bytes[NODE_BYTES]) -> uint256:
+    """
+    @notice How long a row of the first operand is, of an op that reads a tensor of an axis at least.
+    """
+    padded: Bytes[PADDED] = concat(data, empty(bytes32), empty(bytes32))
+    at: uint256 = 1
+    for field: uint256 in range(4):  # op, inputs, attributes, type
+        at = self._behind(padded, at)
+    size: uint256 = 0
+    count: uint256 = 0
+    number: uint256 = 0
+    at += 2  # of the list of operands, and of the first one, where they begin
+    at = self._behind(padded, at)  # its dtype
+    size, count, number = self._item(extract32(padded, at, output_type=uint256))
+    at += size
+    for axis: uint256 in range(count, bound=RANK):
+        inside: uint256 = 0
+        size, inside, number = self._item(extract32(padded, at, output_type=uint256))
+        at += size
+    return number

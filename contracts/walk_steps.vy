@@ -58,8 +58,7 @@ def begin(
     """
     @notice Doubt one segment of a receipt, or one output.
     @param receipt Its bytes, with a signature of zeros.
-    @param entry   The header, where an output is doubted, the state begins with the unit, or it
-                   has one entry; the name, where one step is left and the state has one entry.
+    @param entry   The header, where the state begins with the unit; else nothing.
     @return The name under which the game was sealed, its first state and what stays fixed.
     """
     read: spelling.Receipt = spelling.receipt(receipt)
@@ -76,7 +75,7 @@ def begin(
     assert merkle.seal_state(doubt.names, doubt.root) == read.state, "names"
     if doubt.names == 0:
         # the state begins with the unit: its entries are what the Program writes
-        core.names = self._header(core, entry.name, entry, 0, False).written
+        core.names = self._header(core, entry, 0, False).written
     s: places.State = empty(places.State)
     place: places.Place = empty(places.Place)
     if doubt.segment != ABSENT:
@@ -86,16 +85,13 @@ def begin(
         s.claimed = spelling.root_at(receipt, read, at + 1)
         place.step = at * read.steps // read.segments
         place.node = (at + 1) * read.steps // read.segments
-        s, place = self._doubt_steps(s, place, core, entry)
+        s, place = self._doubt_steps(s, place, core)
     else:
         s.claimed = spelling.output_claimed(receipt, read, doubt.output)
-        head: spelling.Header = self._header(core, doubt.output, entry, 0, False)
-        assert head.output_node != ABSENT, "output"
+        s.kept = keccak256(doubt.output)
         place.kind = places.OUTPUT_STEPS
-        place.node = head.output_node
         place.count = read.steps
         place.height = merkle.depth(read.steps)
-        s.kept = convert(head.nodes, bytes32)
         if place.height == 0:
             s, place = self._doubt_output(s, place, receipt, read)
     s.clock = terms.clock
@@ -122,19 +118,15 @@ def show(
     roots: DynArray[bytes32, ROW],
 ) -> places.State:
     """
-    @notice Show the state roots at the inner cuts of some steps, or the one before a step.
+    @notice Show the state roots at the inner cuts of some steps.
     """
     s: places.State = state
     place: places.Place = places.due(s, False)
     self._require_seat(s, challenger, sender, core)
-    if place.kind == places.STEPS:
-        parts: uint256 = places.parts(place, places.width(s.clock, places.STEPS))
-        assert len(roots) == parts - 1, "count"
-        s.kept = keccak256(abi_encode(roots))
-    else:
-        assert place.kind == places.BOUNDARY, "kind"
-        assert len(roots) == 1, "count"
-        s.held = roots[0]
+    assert place.kind == places.STEPS, "kind"
+    parts: uint256 = places.parts(place, places.width(s.clock, places.STEPS))
+    assert len(roots) == parts - 1, "count"
+    s.kept = keccak256(abi_encode(roots))
     place.flags |= places.SHOWN
     return places.moved(s, place)
 
@@ -175,12 +167,10 @@ def pick_steps(
     core: places.Core,
     choice: uint256,
     roots: DynArray[bytes32, ROW],
-    entry: Entry,
 ) -> places.State:
     """
     @notice Pick the stretch of steps whose start agrees and whose end does not.
     @param roots All that was shown.
-    @param entry As in `open`, where one step is left and the state has one entry.
     """
     s: places.State = state
     place: places.Place = places.due(s, True)
@@ -197,7 +187,7 @@ def pick_steps(
     if choice < len(roots):
         s.claimed = roots[choice]
     s.kept = empty(bytes32)
-    s, place = self._doubt_steps(s, place, core, entry)
+    s, place = self._doubt_steps(s, place, core)
     return places.moved(s, place)
 
 
@@ -228,37 +218,36 @@ def pick_output(
 
 @external
 @view
-def pick_boundary(
+def pick_before(
     state: places.State,
     sender: address,
     solver: address,
     core: places.Core,
-    choice: uint256,
+    before: bytes32,
+    name: bytes32,
+    claimed: bytes32,
     receipt: Bytes[RECEIPT_BYTES],
-    entry: Entry,
 ) -> places.State:
     """
-    @notice Say whether the state before the step of a doubted output agrees (0) or differs (1).
-    @param entry As in `open`, where one step is left and the state has one entry.
+    @notice Say that the root before a step differs, which was shown together with its trace.
+    @param before  That root.
+    @param name    Hash of the doubted output's name.
+    @param claimed What was claimed of it.
     """
     s: places.State = state
     place: places.Place = places.due(s, True)
     self._require_seat(s, sender, solver, keccak256(abi_encode(core)))
-    assert place.kind == places.BOUNDARY, "kind"
-    assert choice < 2, "choice"
-    if choice == 0:
-        place = self._trace_of_output(s, place)
-        s.kept = empty(bytes32)
-    else:
-        assert spelling.receipt_name(receipt) == core.receipt, "receipt"
-        read: spelling.Receipt = spelling.receipt(receipt)
-        segment: uint256 = self._segment(read, place.step)
-        s.claimed = s.held
-        s.held = spelling.root_at(receipt, read, segment)
-        s.kept = empty(bytes32)
-        place.node = place.step
-        place.step = segment * read.steps // read.segments
-        s, place = self._doubt_steps(s, place, core, entry)
+    assert place.kind == places.STEP and place.flags & places.UNSURE != 0, "kind"
+    assert keccak256(concat(before, name, claimed)) == s.kept, "before"
+    assert spelling.receipt_name(receipt) == core.receipt, "receipt"
+    read: spelling.Receipt = spelling.receipt(receipt)
+    segment: uint256 = self._segment(read, place.step)
+    s.held = spelling.root_at(receipt, read, segment)
+    s.kept = empty(bytes32)
+    s.claimed = before
+    place.node = place.step
+    place.step = segment * read.steps // read.segments
+    s, place = self._doubt_steps(s, place, core)
     return places.moved(s, place)
 
 
@@ -266,30 +255,32 @@ def pick_boundary(
 
 
 @internal
-@view
-def _doubt_steps(s: places.State, place: places.Place, core: places.Core, entry: Entry) -> (places.State, places.Place):
+@pure
+def _doubt_steps(
+    s: places.State, place: places.Place, core: places.Core
+) -> (places.State, places.Place):
     """
     @notice Boundary `place.step` agrees and boundary `place.node` does not.
     """
     p: places.Place = place
     p.flags = 0
     p.index = 0
+    p.count = 0
+    p.height = 0
     if p.node - p.step > 1:
         p.kind = places.STEPS
-        p.count = 0
-        p.height = 0
         return s, p
     p.node = 0
-    p.count = core.names
-    p.height = merkle.depth(core.names)
-    p.flags = places.SEALED
-    if core.names > 1:
-        p.kind = places.NAMES
-        return s, p
     if core.names == 0:
         p.kind = places.CARRIED
-        return s, p
-    return self._doubt_entry(s, p, core, entry)
+    elif core.names <= places.WHOLE_NAMES:
+        p.kind = places.STEP
+    else:
+        p.kind = places.NAMES
+        p.flags = places.SEALED
+        p.count = core.names
+        p.height = merkle.depth(core.names)
+    return s, p
 
 
 @internal
@@ -308,7 +299,7 @@ def _doubt_entry(s: places.State, place: places.Place, core: places.Core, entry:
         leaf: bytes32 = merkle.state_leaf(entry.tensor, entry.name)
         root: bytes32 = merkle.climb(leaf, p.index, entry.path, 0, levels)
         assert merkle.seal_state(core.names, root) == core.state, "name"
-    head: spelling.Header = self._header(core, entry.name, entry, levels, fresh)
+    head: spelling.Header = self._header(core, entry, levels, fresh)
     if fresh:
         assert head.state_node != ABSENT and head.before == p.index, "name"
     # only the whole header shows that no output of the state has that name
@@ -324,39 +315,28 @@ def _doubt_entry(s: places.State, place: places.Place, core: places.Core, entry:
 
 
 @internal
-@view
+@pure
 def _doubt_output(
-    s: places.State, place: places.Place, receipt: Bytes[RECEIPT_BYTES], read: spelling.Receipt
+    s: places.State,
+    place: places.Place,
+    receipt: Bytes[RECEIPT_BYTES],
+    read: spelling.Receipt,
 ) -> (places.State, places.Place):
     """
     @notice The output of step `place.index` is in doubt.
     """
     after: places.State = s
-    p: places.Place = place
-    p.step = p.index
-    segment: uint256 = self._segment(read, p.step)
-    if segment * read.steps // read.segments != p.step:
-        p.kind = places.BOUNDARY
-        p.index = 0
-        return after, p
-    after.held = spelling.root_at(receipt, read, segment)
-    p = self._trace_of_output(after, p)
-    after.kept = empty(bytes32)
-    return after, p
-
-
-@internal
-@pure
-def _trace_of_output(s: places.State, place: places.Place) -> places.Place:
-    """
-    @notice The state before the step agrees; `s.kept` is the number of nodes.
-    """
-    p: places.Place = place
-    p.kind = places.TRACE
+    p: places.Place = empty(places.Place)
+    p.turn = place.turn
+    p.kind = places.STEP
     p.flags = places.OUTPUT
-    p.count = convert(s.kept, uint256)
-    p.index = 0
-    return p
+    p.step = place.index
+    segment: uint256 = self._segment(read, p.step)
+    if segment * read.steps // read.segments == p.step:
+        after.held = spelling.root_at(receipt, read, segment)
+    else:
+        p.flags |= places.UNSURE
+    return after, p
 
 
 @internal
@@ -371,16 +351,16 @@ def _segment(read: spelling.Receipt, step: uint256) -> uint256:
 @internal
 @view
 def _header(
-    core: places.Core, name: Bytes[NAME_BYTES], entry: Entry, first: uint256, ranked: bool
+    core: places.Core, entry: Entry, first: uint256, ranked: bool
 ) -> spelling.Header:
     """
     @notice The header, opened under the Program's digest by the path from `first` on.
     """
     head: spelling.Header = empty(spelling.Header)
     if entry.output_at > 0 and not ranked:
-        head = spelling.hinted(entry.header, name, entry.output_at, entry.count_at)
+        head = spelling.hinted(entry.header, entry.name, entry.output_at, entry.count_at)
     else:
-        head = spelling.header(entry.header, name, ranked)
+        head = spelling.header(entry.header, entry.name, ranked)
     levels: uint256 = merkle.depth(head.nodes + 1)
     assert len(entry.path) == first + levels, "path"
     leaf: bytes32 = spelling.header_leaf(entry.header)

@@ -185,6 +185,42 @@ def _require_value(core: places.Core, jump: Jump):
 
 @external
 @view
+def show_step(
+    state: places.State,
+    sender: address,
+    challenger: address,
+    core: bytes32,
+    values: uint256,
+    before: bytes32,
+    roots: DynArray[bytes32, ROW],
+) -> places.State:
+    """
+    @notice Commit to every value of a step: the top row of its trace. Whether what was claimed of
+            the step follows from them is judged only if the challenger says that it does not.
+    @param values How many there are.
+    @param before The root of the state before the step, where nobody has said it yet; else zero.
+    """
+    s: places.State = state
+    place: places.Place = places.due(s, False)
+    assert place.kind == places.STEP, "kind"
+    self._require_seat(s, challenger, sender, core)
+    if place.flags & places.UNSURE != 0:
+        s.held = before
+    else:
+        assert before == empty(bytes32), "before"
+    assert values > 0 and values < 2**32, "count"
+    place.count = values
+    place.height = merkle.depth(values)
+    root: bytes32 = places.row_root(place, places.width(s.clock, places.NODES), roots)
+    s.kept = keccak256(concat(s.held, s.kept, s.claimed))
+    s.held = keccak256(concat(s.held, merkle.seal_trace(values, root)))
+    s.claimed = root
+    place.flags |= places.SHOWN
+    return places.moved(s, place)
+
+
+@external
+@view
 def show_trace(
     state: places.State,
     sender: address,
@@ -198,7 +234,7 @@ def show_trace(
     """
     @notice Commit to every value of the step: the top row of its trace, in which the doubted entry
             stands in its place.
-    @param name   Of the entry of the state; nothing for an output.
+    @param name   Of the entry of the state.
     @param tensor The entry's value.
     @param path   From `tensor` to the root of the row above it.
     """
@@ -206,13 +242,8 @@ def show_trace(
     place: places.Place = places.due(s, False)
     assert place.kind == places.TRACE, "kind"
     self._require_seat(s, challenger, sender, core)
-    leaf: bytes32 = tensor
-    if place.flags & places.OUTPUT == 0:
-        assert keccak256(name) == s.kept, "name"
-        leaf = merkle.state_leaf(tensor, name)
-    if place.flags & places.SEALED != 0:
-        leaf = merkle.seal_state(1, leaf)
-    assert leaf == s.claimed, "tensor"
+    assert keccak256(name) == s.kept, "name"
+    assert merkle.state_leaf(tensor, name) == s.claimed, "tensor"
     place.height = merkle.depth(place.count)
     place.index = 0
     levels: uint256 = min(places.width(s.clock, places.NODES), place.height)
@@ -402,9 +433,17 @@ def _pointed(
     p.flags &= ~places.SHOWN
     if p.flags & places.FOLD != 0:
         claim: openings.Claim = places.claim(after, p, held)
-        runs: uint256 = self._asked(
-            abi_encode(claim, held.node, method_id=method_id("runs((bytes32,bytes32,uint256,uint256),bytes)"))
-        )
+        runs: uint256 = 0
+        if p.flags & places.DOT != 0:
+            runs = (spelling.row_read(held.node) + 511) // 512  # a run a leaf of a row
+        else:
+            runs = self._asked(
+                abi_encode(
+                    claim,
+                    held.node,
+                    method_id=method_id("runs((bytes32,bytes32,uint256,uint256),bytes)"),
+                )
+            )
         fold: uint256 = raw
         if p.flags & places.PLAIN == 0:
             fold = self._asked(
@@ -425,7 +464,9 @@ def _fold_flags(op: uint256) -> uint256:
     """
     @notice What is to be known of a reduction; nothing of any other op.
     """
-    if op == DOT or op == SUM or op == CUMSUM or op == SCATTER_ADD:
+    if op == DOT:
+        return places.FOLD | places.PLAIN | places.DOT
+    if op == SUM or op == CUMSUM or op == SCATTER_ADD:
         return places.FOLD | places.PLAIN
     if op == EXPONENT:
         return places.FOLD | places.PLAIN | places.GREATEST

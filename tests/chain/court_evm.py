@@ -29,7 +29,8 @@ BOND = 10**6
 STAKE = 10**9
 GRACE = 60
 BUDGET = 600
-NAMES = ("court", "walk_steps", "walk_values", "vault", "token")
+NAMES = ("court", "walk_steps", "walk_values", "verdicts", "feeds", "vault", "token")
+JUDGES = ("adjudicator", "folds", "wiring", "feeds", "verdicts")
 ORDER = ("token", "vault", "market", *court_contracts())
 
 
@@ -71,10 +72,11 @@ class Court:
                 "market": (vault, court, SUBMITTER),
                 "adjudicator": (self.at.get("arithmetic"),),
                 "wiring": (self.at.get("arithmetic"),),
+                "feeds": (self.at.get("wiring"),),
                 "walk_values": (self.at.get("folds"),),
                 "court": (
                     vault, market, self.at.get("walk_steps"), self.at.get("walk_values"),
-                    *(self.at.get(it) for it in ("adjudicator", "folds", "wiring")),
+                    *(self.at.get(it) for it in JUDGES),
                     self.bond, self.grace, widths,
                 ),
             }  # fmt: skip

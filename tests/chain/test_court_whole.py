@@ -174,7 +174,7 @@ def test_a_false_challenge_of_a_real_op_is_judged_and_lost(op: str) -> None:
     assert calls[-1] == "settle"
 
 
-def test_an_entry_that_was_repainted_is_judged_without_a_reveal_of_it() -> None:
+def test_an_entry_that_was_repainted_does_not_follow_from_the_step() -> None:
     found, calls = ended(Party(), Party(repainted=True))
     assert found.challenger_won
-    assert calls == ["reveal", "move", "judge"]
+    assert calls == ["move", "judge"]

@@ -21,6 +21,7 @@ from skerry.messages.disputes import (
     Reveal,
     RevealLeaf,
     RevealRoots,
+    RevealStep,
     RevealTrace,
 )
 from skerry.program import Node, Output, Port, Program
@@ -371,6 +372,14 @@ def garbled(draw: st.DrawFn, reveal: Reveal) -> Reveal:
     row = {"longer": (*roots, ROW), "shorter": roots[:-1], "content": changed}[change]
     if isinstance(reveal, RevealRoots):
         return RevealRoots(game, turn, row)
+    if isinstance(reveal, RevealStep):
+        before = reveal.before and flipped(reveal.before)
+        others = [
+            RevealStep(game, turn, reveal.before, row),
+            RevealStep(game, turn, before, roots),
+            RevealStep(game, turn, None if reveal.before else ROW, roots),
+        ]
+        return draw(st.sampled_from(others))
     path = reveal.path
     others = [
         RevealTrace(game, turn, reveal.value, path, row),

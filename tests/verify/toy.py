@@ -20,6 +20,7 @@ from skerry.messages.disputes import (
     Reveal,
     RevealLeaf,
     RevealRoots,
+    RevealStep,
     RevealTrace,
 )
 from skerry.messages.receipts import Cost, Receipt, Unit, UnitId
@@ -252,7 +253,7 @@ def carry_reveal(reveal: Reveal | None) -> Reveal:
     """Return a respondent's message as it arrives."""
     assert reveal is not None
     arrived = decode(encode(reveal))
-    assert isinstance(arrived, RevealRoots | RevealTrace | RevealLeaf)
+    assert isinstance(arrived, RevealRoots | RevealTrace | RevealStep | RevealLeaf)
     return arrived
 
 

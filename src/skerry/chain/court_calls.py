@@ -11,7 +11,7 @@ Pure    No keys, no IO.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,7 @@ from skerry.chain.court_words import (
     State,
     arity_of,
     item_of,
+    name_word,
     piece_path,
     row_path,
 )
@@ -41,6 +42,7 @@ from skerry.messages.disputes import (
     RevealLeaf,
     RevealParts,
     RevealRoots,
+    RevealStep,
     RevealTrace,
 )
 from skerry.messages.fields import UNSIGNED
@@ -51,14 +53,15 @@ from skerry.verify.folds import FOLDS
 from skerry.verify.game import Game
 from skerry.verify.judged import Opened, node_leaf
 from skerry.verify.positions import (
-    Boundary,
     Carried,
     Leaf,
     Leaves,
+    Mismatch,
     Names,
     Nodes,
     OutputSteps,
     Point,
+    Step,
     Steps,
     Trace,
 )
@@ -70,11 +73,12 @@ NO_HELD = (bytes(32), bytes(32), 0, b"")
 NO_ENTRY = (b"", bytes(32), (), b"", 0, 0)
 
 Artifacts = Mapping[str, Contract]
+NamedTensors = Mapping[str, bytes]
 
 
 def shipped() -> Artifacts:
     """Return the contracts of a court that this package was built with."""
-    return {name: contract(name) for name in ("court", "walk_steps", "walk_values")}
+    return {name: contract(name) for name in ("court", "walk_steps", "walk_values", "verdicts")}
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,8 @@ class Case:
     artifacts: Artifacts
 
     def __post_init__(self) -> None:
+        # a court doubts whole steps, whatever the parties agreed on elsewhere
+        object.__setattr__(self, "terms", replace(self.terms, whole_steps=True))
         assert state_root(self.before) == self.terms.receipt.state_before, "another state"
 
     @cached_property
@@ -123,22 +129,25 @@ class Case:
         """Return a node's bytes and its path under the Program's digest."""
         return judged_node(self.terms.program, at), merkle_path(self._node_levels, at + 1)
 
-    def header(self, output: str | None = None) -> tuple[Any, ...]:
-        """Return the opening of the header alone, with where a value or metric stands in it."""
-        path = merkle_path(self._node_levels, 0)
-        hint = (0, 0) if output is None else self._hint(output, state=False)
-        return b"", bytes(32), path, header_bytes(self.terms.program), *hint
+    def header(self) -> tuple[Any, ...]:
+        """Return the opening of the header alone."""
+        return b"", bytes(32), self.header_path, header_bytes(self.terms.program), 0, 0
+
+    @cached_property
+    def header_path(self) -> tuple[bytes, ...]:
+        """The path of the header under the Program's digest."""
+        return merkle_path(self._node_levels, 0)
 
     def entry(self, name: str) -> tuple[Any, ...]:
         """Return the opening of an entry's name, and of the header that says what it comes from."""
         _, _, path, header, _, _ = self.header()
-        hint = self._hint(name, state=True)
+        hint = self.hint(name, state=True)
         if not self.before:
             return name.encode(), bytes(32), path, header, *hint
         shown = open_state(self.before, name)
         return name.encode(), shown.tensor, (*shown.path, *path), header, *hint
 
-    def _hint(self, name: str, *, state: bool) -> tuple[int, int]:
+    def hint(self, name: str, *, state: bool) -> tuple[int, int]:
         """Return where in the header an output begins, and the number of nodes does, or zeros."""
         program, pack = self.terms.program, msgspec.msgpack.encode
         outputs = program.outputs
@@ -189,9 +198,7 @@ def announce_call(case: Case, challenger: bytes, message: Open, salt: bytes) -> 
     return Call("court", "announce", (case.game_name(challenger, message, salt),))
 
 
-def open_call(
-    case: Case, seat: Seat, message: Open, salt: bytes, *, clock: int, landed: Game
-) -> Call:
+def open_call(case: Case, seat: Seat, message: Open, salt: bytes, *, clock: int) -> Call:
     """Return the call that opens what was announced.
 
     Args:
@@ -200,14 +207,8 @@ def open_call(
         message: the opening.
         salt: what it was announced with.
         clock: both budgets, the grace and the arities, as the court packs them.
-        landed: the game that the opening makes by the rules.
     """
-    position = landed.position
-    entry = NO_ENTRY
-    if message.output is not None or not case.before:
-        entry = case.header(message.output if case.before else None)
-    if isinstance(position, Trace | Carried) and position.name is not None:
-        entry = case.entry(position.name)
+    entry = NO_ENTRY if case.before else case.header()
     terms = (seat.challenger, seat.solver, keccak(case.docket), seat.core.bond, clock)
     begin = case.artifacts["walk_steps"].call(
         "begin", terms, case.receipt, case.doubt(message, salt), entry
@@ -220,7 +221,14 @@ def open_call(
 
 def _moved(case: Case, stand: Stand, who: bytes, name: str, *arguments: Any) -> Call:
     """Return a move by the rules of walk_steps.vy or walk_values.vy."""
-    inside = name in ("show_trace", "pick_node", "pick_leaf", "show_parts", "pick_part")
+    inside = name in (
+        "show_step",
+        "show_trace",
+        "pick_node",
+        "pick_leaf",
+        "show_parts",
+        "pick_part",
+    )
     artifact = case.artifacts["walk_values" if inside else "walk_steps"]
     data = artifact.call(name, stand.words, who, *arguments)
     return Call("court", "move", (stand.game, who, inside, data))
@@ -236,8 +244,13 @@ def reveal_call(
         assert isinstance(message, RevealParts), "runs are answered by parts"
         return _moved(case, stand, seat.solver, "show_parts", *facts, message.data)
     match game.position, message:
-        case Steps() | Boundary(), RevealRoots():
+        case Steps(), RevealRoots():
             return _moved(case, stand, seat.solver, "show", *facts, message.roots)
+        case Step(), RevealStep():
+            count, before = len(case.terms.program.nodes), message.before or bytes(32)
+            return _moved(
+                case, stand, seat.solver, "show_step", *facts, count, before, message.roots
+            )
         case Trace() as at, RevealTrace():
             whole = Descent.of(len(case.terms.program.nodes), b"")
             below, _, _ = whole.row_span(case.terms.cuts.nodes)
@@ -273,12 +286,13 @@ def pick_call(case: Case, stand: Stand, game: Game | RunsGame, message: Pick) ->
     facts = (seat.solver, stand.core, message.choice)
     match at, shown:
         case Steps(), RevealRoots():
-            entry = _landing(case, after)
-            return _moved(case, stand, who, "pick_steps", *facts, shown.roots, entry)
-        case Boundary(), RevealRoots():
-            entry = _landing(case, after)
-            receipt = case.receipt if message.choice else b""
-            return _moved(case, stand, who, "pick_boundary", *facts, receipt, entry)
+            return _moved(case, stand, who, "pick_steps", *facts, shown.roots)
+        case Step(), RevealStep() if message.choice > len(shown.roots):
+            assert shown.before is not None, "nothing but an open root can differ"
+            bound = (shown.before, name_word(at), at.claimed)
+            return _moved(
+                case, stand, who, "pick_before", seat.solver, stand.core, *bound, case.receipt
+            )
         case Leaf(), RevealLeaf():
             return Call(
                 "court", "move", (stand.game, who, True, leaf_pick(case, stand, game, message))
@@ -287,19 +301,11 @@ def pick_call(case: Case, stand: Stand, game: Game | RunsGame, message: Pick) ->
             return _row_pick(case, stand, game, after, message)
 
 
-def _landing(case: Case, after: Game) -> tuple[Any, ...]:
-    """Return the opening of an entry where a pick among steps leads straight to one."""
-    at = after.position
-    if isinstance(at, Trace | Carried) and at.name is not None:
-        return case.entry(at.name)
-    return NO_ENTRY
-
-
 def _row_pick(case: Case, stand: Stand, game: Game, after: Game, message: Pick) -> Call:
     """Return the pick of a root from a row that joins."""
     seat, who, at = stand.seat, stand.seat.challenger, game.position
-    assert isinstance(game.shown, RevealRoots | RevealTrace), "a row was to be shown"
-    if isinstance(at, Trace):
+    assert isinstance(game.shown, RevealRoots | RevealTrace | RevealStep), "a row is due"
+    if isinstance(at, Trace | Step):
         descent, arity = Descent.of(len(case.terms.program.nodes), b""), case.terms.cuts.nodes
     else:
         assert isinstance(at, Names | OutputSteps | Nodes | Leaves), "a row below no level"
@@ -312,14 +318,14 @@ def _row_pick(case: Case, stand: Stand, game: Game, after: Game, message: Pick) 
         row_path(roots, height, descent.levels(arity), message.choice),
     )
     match after.position:
-        case Leaf() | Leaves() if isinstance(at, Trace | Nodes):
+        case Leaf() | Leaves() if isinstance(at, Trace | Step | Nodes):
             node, path = case.node(after.position.node)
             return _moved(case, stand, who, "pick_node", seat.solver, stand.core, *row, node, path)
         case Trace() | Carried() if isinstance(at, Names):
             assert after.position.name is not None, "an entry has a name"
             entry = case.entry(after.position.name)
             return _moved(case, stand, who, "pick_entry", seat.solver, stand.core, *row, entry)
-        case Trace() | Boundary():
+        case Step() if isinstance(at, OutputSteps):
             receipt = case.receipt
             return _moved(case, stand, who, "pick_output", seat.solver, stand.core, *row, receipt)
         case _:
@@ -352,7 +358,6 @@ def leaf_pick(case: Case, stand: Stand, game: Game, message: Pick) -> bytes:
 # ---- the end -------------------------------------------------------------------------------------
 
 
-STATE_INPUT = 1
 _OPENED = "(bytes,bytes32[])"
 
 
@@ -364,43 +369,94 @@ class Verdict:
     trace: bytes
     node: bytes
     values: int
-    wiring: int
+    rule: bytes
     node_at: bytes
     data: bytes
 
 
 def element_verdict(case: Case, point: Point, shown: Sequence[Opened]) -> Verdict:
     """Return the verdict on an element of any op that is no fold and no input."""
-    return _spliced(case, point, [f"{_OPENED}[]"], [openings(shown)])
+    rule = contract("adjudicator").selector("judge")
+    return _spliced(case, point, rule, [f"{_OPENED}[]"], [openings(shown)])
 
 
 def run_verdict(case: Case, point: Point, shown: Sequence[Opened]) -> Verdict:
     """Return the verdict on one run of a fold; the court puts in which run, and of what."""
-    kinds = ["uint256", "uint256", f"{_OPENED}[]"]
-    return _spliced(case, point, kinds, [0, 0, openings(shown)], known=2)
+    kinds, rule = ["uint256", "uint256", f"{_OPENED}[]"], contract("folds").selector("judge")
+    return _spliced(case, point, rule, kinds, [0, 0, openings(shown)], known=2)
 
 
 def state_verdict(case: Case, point: Point, index: int, shown: Opened) -> Verdict:
     """Return the verdict on an input that is entry `index` of the state before the step."""
-    kinds = ["bytes32", "uint256", "uint256", _OPENED]
+    kinds, rule = ["bytes32", "uint256", "uint256", _OPENED], contract("wiring").selector("state")
     values = [bytes(32), 0, index, (shown.data, shown.path)]
-    return _spliced(case, point, kinds, values, known=2, wiring=STATE_INPUT)
+    return _spliced(case, point, rule, kinds, values, known=2)
 
 
-def carried_verdict(name: str, tensor: bytes, path: Sequence[bytes]) -> Verdict:
+def given_verdict(case: Case, point: Point, shown: Opened) -> Verdict:
+    """Return the verdict on an input that the unit names by a digest."""
+    kinds, rule = ["bytes32", "bytes", _OPENED], contract("feeds").selector("given")
+    values = [bytes(32), case.receipt, (shown.data, shown.path)]
+    return _spliced(case, point, rule, kinds, values, known=1)
+
+
+def chance_verdict(case: Case, point: Point) -> Verdict:
+    """Return the verdict on an input that is a seed of the job's chance."""
+    kinds, rule = ["bytes32", "uint256", "bytes"], contract("feeds").selector("chance")
+    return _spliced(case, point, rule, kinds, [bytes(32), 0, case.receipt], known=2)
+
+
+def carried_verdict(case: Case, name: str, tensor: bytes, path: Sequence[bytes]) -> Verdict:
     """Return the verdict on an entry that the Program never touches."""
-    data = encode(["bytes", "bytes32", "bytes32[]"], [name.encode(), tensor, list(path)])
-    return Verdict(bytes(32), bytes(32), bytes(32), 0, 0, bytes(32), data)
+    return _whole(case, "carried", name.encode(), tensor, path)
+
+
+def left_verdict(case: Case, at: Mismatch, values: Sequence[bytes], state: NamedTensors) -> Verdict:
+    """Return the verdict on what a step left, all of whose values agree.
+
+    Args:
+        case: the dispute.
+        at: the end.
+        values: the values of the step.
+        state: the state before it; every name of the state after it, where it begins with the unit.
+    """
+    program, levels = case.terms.program, merkle_levels(values)
+    bound = (at.before, at.trace, at.claimed)
+    header, count_at = header_bytes(program), 0
+
+    def named(name: str, *, output: bool) -> tuple[Any, ...]:
+        nonlocal count_at
+        nodes = case.terms.output_nodes if output else case.terms.state_nodes
+        begins, count = case.hint(name, state=not output)
+        count_at = max(count_at, count)
+        node = nodes.get(name)
+        shown = (bytes(32), ()) if node is None else (values[node], merkle_path(levels, node))
+        return name.encode(), state.get(name, bytes(32)), begins, *shown
+
+    if at.name is None:
+        entries = [named(name, output=False) for name in case.terms.names]
+        opened = (header, case.header_path, count_at)
+        return _whole(case, "left_state", bound, opened, entries)
+    one = named(at.name, output=True)
+    return _whole(case, "left_output", bound, (header, case.header_path, count_at), one)
+
+
+def counted_verdict(case: Case) -> Verdict:
+    """Return the verdict on the number of values that a step was shown with."""
+    return _whole(case, "counted", (header_bytes(case.terms.program), case.header_path, 0))
+
+
+def _whole(case: Case, name: str, *arguments: Any) -> Verdict:
+    """Return a call of verdicts.vy without the state and what stays fixed before it."""
+    state = (0, bytes(32), 0, bytes(32), bytes(32), bytes(32))
+    core = (bytes(32), bytes(32), bytes(32), bytes(32), 0, 0, 0, 0)
+    data = case.artifacts["verdicts"].call(name, state, core, *arguments)
+    known = 4 + 32 * (len(state) + len(core))
+    return Verdict(bytes(32), bytes(32), bytes(32), 0, data[:4], bytes(32), data[known:])
 
 
 def _spliced(
-    case: Case,
-    point: Point,
-    kinds: list[str],
-    values: list[Any],
-    *,
-    known: int = 0,
-    wiring: int = 0,
+    case: Case, point: Point, rule: bytes, kinds: list[str], values: list[Any], *, known: int = 0
 ) -> Verdict:
     """Return a judge's arguments without the claim before, and the known words behind, the node."""
     node = judged_node(case.terms.program, point.node)
@@ -408,7 +464,7 @@ def _spliced(
     whole = encode([*claim, "bytes", *kinds], [*[bytes(32)] * 4, node, *values])
     data = whole[160 + 32 * known :]
     count = len(case.terms.program.nodes)
-    return Verdict(point.before, point.trace, node_leaf(node), count, wiring, whole[128:160], data)
+    return Verdict(point.before, point.trace, node_leaf(node), count, rule, whole[128:160], data)
 
 
 def openings(shown: Sequence[Opened]) -> list[tuple[bytes, tuple[bytes, ...]]]:

@@ -16,11 +16,11 @@ from dataclasses import astuple, dataclass
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from skerry.base.digests import merkle_levels, merkle_path, tree_depth
+from skerry.base.digests import merkle_levels, merkle_path
 from skerry.commit.tensors import ITEM_BYTES, leaf_digest
 from skerry.commit.transcript import seal_trace
 from skerry.commit.trees import EMPTY_ROOTS, fold
-from skerry.messages.disputes import Reveal, RevealLeaf, RevealRoots, RevealTrace
+from skerry.messages.disputes import Reveal, RevealLeaf, RevealRoots, RevealStep, RevealTrace
 from skerry.program import Program, TensorType
 from skerry.program.canonical import judged_node
 from skerry.verify.descent import Descent
@@ -32,20 +32,21 @@ from skerry.verify.positions import (
     Carried,
     Leaf,
     Leaves,
+    Mismatch,
     Names,
     Nodes,
     OutputSteps,
     Point,
+    Step,
     Steps,
     Trace,
 )
 from skerry.verify.runs_game import Runs, RunsGame
 from skerry.verify.terms import Arities, Terms
 
-SHOWN, SEALED, OUTPUT, FOLD, MAXIMUM, PLAIN = 1, 2, 4, 8, 16, 32
-STEPS, NAMES, OUTPUT_STEPS, BOUNDARY, TRACE, NODES, LEAVES, LEAF, POINT, CARRIED, RUNS = range(
-    1, 12
-)
+SHOWN, SEALED, OUTPUT, FOLD, MAXIMUM, PLAIN, UNSURE, DOT = 1, 2, 4, 8, 16, 32, 64, 128
+STEPS, NAMES, OUTPUT_STEPS = 1, 2, 3
+TRACE, NODES, LEAVES, LEAF, POINT, CARRIED, RUNS, STEP = range(5, 13)
 NOTHING = bytes(32)
 WORD_BYTES = 32
 PIECE_BYTES = 256
@@ -255,7 +256,6 @@ def _tree(kind: int, turn: int, descent: Descent, *, step: int = 0, node: int = 
 
 def _words(game: Game) -> Words:
     terms, turn = game.terms, game.turn
-    nodes = len(terms.program.nodes)
     match game.position:
         case Steps() as at:
             return Words(Place(STEPS, 0, turn, at.first, at.last), at.agreed, NOTHING, at.claimed)
@@ -263,18 +263,17 @@ def _words(game: Game) -> Words:
             place = _tree(NAMES, turn, at.descent, step=at.step)
             return Words(place, at.before, NOTHING, at.descent.claimed)
         case OutputSteps() as at:
-            place = _tree(OUTPUT_STEPS, turn, at.descent, node=terms.output_nodes[at.name])
-            return Words(place, NOTHING, word(nodes), at.descent.claimed)
-        case Boundary() as at:
-            count, node = at.descent.count, terms.output_nodes[at.name]
-            place = Place(BOUNDARY, 0, turn, at.step, node, count)
-            return Words(place, NOTHING, word(nodes), at.descent.claimed)
+            place = _tree(OUTPUT_STEPS, turn, at.descent)
+            return Words(place, NOTHING, keccak(at.name.encode()), at.descent.claimed)
+        case Step() as at:
+            flags = (OUTPUT if at.name else 0) | (0 if at.before else UNSURE)
+            place = Place(STEP, flags, turn, at.step)
+            return Words(place, at.before or NOTHING, name_word(at), at.claimed)
         case Trace() as at:
-            if at.name is None:
-                place = Place(TRACE, OUTPUT, turn, at.step, at.node, nodes)
-                return Words(place, at.before, NOTHING, at.entry.claimed)
-            flags = SEALED if at.entry.seal else 0
-            place = Place(TRACE, flags, turn, at.step, at.node, nodes, 0, at.entry.index)
+            assert at.name is not None, "a chain doubts outputs by whole steps"
+            place = Place(
+                TRACE, 0, turn, at.step, at.node, len(terms.program.nodes), 0, at.entry.index
+            )
             return Words(place, at.before, keccak(at.name.encode()), at.entry.claimed)
         case Nodes() as at:
             place = _tree(NODES, turn, at.descent, step=at.step)
@@ -286,6 +285,8 @@ def _words(game: Game) -> Words:
         case Carried() as at:
             place = _tree(CARRIED, turn, at.entry, step=at.step)
             return Words(place, at.before, keccak(at.name.encode()), at.entry.claimed)
+        case Boundary() | Mismatch():
+            raise AssertionError("a chain knows no such position: it doubts whole steps")
 
 
 def _value_words(terms: Terms, turn: int, at: Leaves | Leaf) -> Words:
@@ -337,21 +338,20 @@ def _flagged(place: Place) -> Place:
 
 def _shown_words(game: Game, words: Words, shown: Reveal) -> Words:
     """Return where a game stands after the solver's reveal."""
-    terms, cuts, place = game.terms, game.terms.cuts, _flagged(words.place)
+    terms, place = game.terms, _flagged(words.place)
     match game.position, shown:
         case Steps(), RevealRoots():
             return Words(place, words.held, roots_digest(shown.roots), words.claimed)
-        case Boundary(), RevealRoots():
-            return Words(place, shown.roots[0], words.kept, words.claimed)
+        case Step() as at, RevealStep():
+            before = shown.before or at.before
+            whole, root, trace = _top(game, shown.roots)
+            place = Place(STEP, place.flags, game.turn, at.step, 0, whole.count, whole.height)
+            bound = keccak(before + words.kept + words.claimed)
+            return Words(place, step_held(before, trace), bound, root)
         case Trace() as at, RevealTrace():
-            whole = Descent.of(len(terms.program.nodes), b"")
-            height, _, _ = whole.row_span(cuts.nodes)
-            root = fold(shown.roots, height, whole.height - height)
-            held = step_held(at.before, seal_trace(whole.count, root))
-            count, depth = whole.count, tree_depth(whole.count)
-            return Words(
-                Place(TRACE, SHOWN, game.turn, at.step, 0, count, depth), held, NOTHING, root
-            )
+            whole, root, trace = _top(game, shown.roots)
+            place = Place(TRACE, SHOWN, game.turn, at.step, 0, whole.count, whole.height)
+            return Words(place, step_held(at.before, trace), NOTHING, root)
         case Leaf(), RevealLeaf():
             return Words(place, words.held, words.kept, pieces_root(shown.data))
         case (Names() | OutputSteps() | Nodes() | Leaves()) as at, RevealRoots():
@@ -361,6 +361,19 @@ def _shown_words(game: Game, words: Words, shown: Reveal) -> Words:
             return Words(place, words.held, words.kept, root)
         case _:
             raise AssertionError("a reveal passed the rules of a level that does not take it")
+
+
+def name_word(at: Step | Mismatch) -> bytes:
+    """Return what a doubt about a whole step says of the output, if it is about one."""
+    return NOTHING if at.name is None else keccak(at.name.encode())
+
+
+def _top(game: Game, roots: Sequence[bytes]) -> tuple[Descent, bytes, bytes]:
+    """Return the tree of a trace, the root that its top row joins to, and the trace's root."""
+    whole = Descent.of(len(game.terms.program.nodes), b"")
+    height, _, _ = whole.row_span(game.terms.cuts.nodes)
+    root = fold(roots, height, whole.height - height)
+    return whole, root, seal_trace(whole.count, root)
 
 
 def arity_of(terms: Terms, level: Names | OutputSteps | Nodes | Leaves) -> int:
@@ -381,7 +394,7 @@ def fold_flags(op: str) -> int:
     if op not in FOLDS:
         return 0
     plain = 0 if op in ("amax", "argmax", "topk") else PLAIN
-    return FOLD | plain | (MAXIMUM if op in GREATEST else 0)
+    return FOLD | plain | (MAXIMUM if op in GREATEST else 0) | (DOT if op == "dot" else 0)
 
 
 def item_of(program: Program, node: int) -> int:

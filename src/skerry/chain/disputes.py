@@ -23,6 +23,7 @@ from skerry.chain.court_calls import (
     Case,
     Stand,
     announce_call,
+    counted_verdict,
     judge_call,
     leaf_pick,
     open_call,
@@ -43,17 +44,19 @@ from skerry.messages.disputes import (
     RevealLeaf,
     RevealParts,
     RevealRoots,
+    RevealStep,
     RevealTrace,
 )
 from skerry.verify.descent import Descent
 from skerry.verify.game import Game
-from skerry.verify.positions import Boundary, Leaf, Point, Steps, Trace
+from skerry.verify.positions import Leaf, Mismatch, Point, Step, Steps, Trace
 from skerry.verify.runs_game import RunsGame, parts_data, parts_of
 from skerry.verify.walk import Challenger, Respondent, RunRoots
 
 _STATE = "(uint256,bytes32,uint256,bytes32,bytes32,bytes32)"
 _SHOW = [_STATE, "address", "address", "bytes32", "bytes32[]"]
 _TRACE = [*_SHOW[:4], "bytes", "bytes32", "bytes32[]", "bytes32[]"]
+_STEP = [*_SHOW[:4], "uint256", "bytes32", "bytes32[]"]
 _PARTS = [*_SHOW[:4], "bytes"]
 
 
@@ -171,9 +174,7 @@ class Doubter:
         """Return the call that opens what was announced, in a later second."""
         assert self.walk.game is not None, "the receipt itself breaks a rule"
         seat = Seat(self.address, solver, self.case.core(bond))
-        return open_call(
-            self.case, seat, self.opening, self.salt, clock=clock, landed=self.walk.game
-        )
+        return open_call(self.case, seat, self.opening, self.salt, clock=clock)
 
     @property
     def game(self) -> bytes:
@@ -212,6 +213,8 @@ class Doubter:
             return self._shown_parts(event)
         before = self.walk.game
         assert before is not None, "shown without a game"
+        if isinstance(before.position, Step) and shown_values(event.data) != self.heard.count:
+            return judge_call(self.case, self.stand, counted_verdict(self.case))
         message = heard_reveal(before, event.data)
         self.heard.hear(before, message)
         shown = before.reveal(message)
@@ -221,6 +224,8 @@ class Doubter:
         assert isinstance(pick, Pick), "a reveal that was refused"
         if isinstance(shown.position, Leaf):
             return self._last_pick(shown, pick)
+        if self.walk.game is not None and isinstance(self.walk.game.position, Mismatch):
+            return self._judge()
         return pick_call(self.case, self.stand, shown, pick)
 
     def _last_pick(self, shown: Game, pick: Pick) -> Call:
@@ -410,9 +415,12 @@ def heard_reveal(game: Game, data: bytes) -> Reveal:
     """Return the reveal that an event carries; `game` is the one before it."""
     name, turn = game.terms.game, game.turn
     match game.position:
-        case Steps() | Boundary():
+        case Steps():
             roots = decode(_SHOW, data[4:])[-1]
             return RevealRoots(name, turn, tuple(roots))
+        case Step() as at:
+            *_, before, roots = decode(_STEP, data[4:])
+            return RevealStep(name, turn, None if at.before else before, tuple(roots))
         case Trace() as at:
             *_, value, path, roots = decode(_TRACE, data[4:])
             upper = _upper_path(game, at.node, tuple(roots), len(path))
@@ -422,6 +430,11 @@ def heard_reveal(game: Game, data: bytes) -> Reveal:
         case _:
             roots = [data[at : at + 32] for at in range(0, len(data), 32)]
             return RevealRoots(name, turn, tuple(roots))
+
+
+def shown_values(data: bytes) -> int:
+    """Return with how many values a step was shown."""
+    return int(decode(_STEP, data[4:])[-3])
 
 
 def _upper_path(game: Game, node: int, roots: tuple[bytes, ...], below: int) -> tuple[bytes, ...]:
@@ -446,6 +459,8 @@ def pick_of(game: Game, state: State) -> Pick:
     for choice in choices:
         pick = Pick(game.terms.game, turn, choice)
         after = game.pick(pick)
+        if isinstance(after.position, Mismatch):
+            continue  # that is no pick on a chain, but the end
         runs = RunsGame.after(after) if isinstance(after.position, Point) else None
         if state.matches(words_of(runs or after)):
             return pick

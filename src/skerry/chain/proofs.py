@@ -17,14 +17,17 @@ from skerry.chain.court_calls import (
     Case,
     Verdict,
     carried_verdict,
+    chance_verdict,
     element_verdict,
+    given_verdict,
+    left_verdict,
     run_verdict,
     state_verdict,
 )
 from skerry.commit.state import open_state
 from skerry.commit.tensors import leaf_count, leaf_of
 from skerry.commit.trees import EMPTY_ROOTS, row
-from skerry.messages.disputes import Reveal, RevealRoots, RevealTrace
+from skerry.messages.disputes import Reveal, RevealRoots, RevealStep, RevealTrace
 from skerry.program import TensorType
 from skerry.program.canonical import judged_node
 from skerry.verify.descent import Descent
@@ -32,7 +35,7 @@ from skerry.verify.folds import run_fold
 from skerry.verify.game import Game
 from skerry.verify.judged import Judged, Opened, read_node
 from skerry.verify.leaf import Gathered, element
-from skerry.verify.positions import Carried, Nodes, Point, Trace
+from skerry.verify.positions import Carried, Mismatch, Nodes, Point, Step, Trace
 from skerry.verify.runs_game import RunsGame
 from skerry.verify.walk import RunRoots
 
@@ -47,7 +50,7 @@ class HeardTrace:
     def hear(self, game: Game, message: Reveal) -> None:
         """Remember a row; `game` is the one before the reveal."""
         match game.position, message:
-            case Trace(), RevealTrace():
+            case Trace() | Step(), RevealTrace() | RevealStep():
                 descent = Descent.of(self.count, b"")
             case Nodes() as at, RevealRoots():
                 descent = at.descent
@@ -139,6 +142,9 @@ def verdict_of(case: Case, run: RunRoots, heard: HeardTrace, game: Game | RunsGa
     point = game.point if isinstance(game, RunsGame) else game.position
     if isinstance(point, Carried):
         return _carried(case, run, point)
+    if isinstance(point, Mismatch):
+        before = run.states([point.step])[0]
+        return left_verdict(case, point, run.values(point.step), before)
     assert isinstance(point, Point), "the walk has not ended"
     gathered = UnderTheirs(case, run, heard, point.step, point.node)
     judged = _judged(case, gathered, point)
@@ -159,14 +165,18 @@ def _judged(case: Case, gathered: Gathered, point: Point) -> Judged:
 
 def _carried(case: Case, run: RunRoots, at: Carried) -> Verdict:
     shown = open_state(run.states([at.step])[0], at.name)
-    return carried_verdict(at.name, shown.tensor, shown.path)
+    return carried_verdict(case, at.name, shown.tensor, shown.path)
 
 
 def _wiring(case: Case, run: RunRoots, judged: Judged, point: Point) -> Verdict:
     """Return the verdict on what a step was given."""
-    assert judged.role == "state", "only the state's wiring is judged here so far"
-    shown = open_state(run.states([point.step])[0], judged.name)
+    if judged.role == "chance":
+        return chance_verdict(case, point)
     leaf, _ = leaf_of(judged.made.shape, point.element)
     data = run.leaf(point.step, point.node, leaf)
     inside = merkle_path(merkle_levels(run.leaf_digests(point.step, point.node)), leaf)
+    if judged.role == "given":
+        return given_verdict(case, point, Opened(data, inside))
+    assert judged.role == "state", "no court can judge what a step read of its data"
+    shown = open_state(run.states([point.step])[0], judged.name)
     return state_verdict(case, point, shown.index, Opened(data, (*inside, *shown.path)))

@@ -75,6 +75,22 @@ class RevealTrace(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
     roots: Annotated[tuple[Digest, ...], Meta(min_length=1, max_length=ARITY_MAX)]
 
 
+class RevealStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reveal-step/1"):
+    """The respondent's trace of one step, held to nothing yet.
+
+    Attributes:
+        game: digest of the doubted receipt, as signed.
+        turn: the turn that is answered.
+        before: the state root before the step, where nobody has said it yet.
+        roots: the first row of roots below the root of the trace.
+    """
+
+    game: Digest
+    turn: Count
+    before: Digest | None
+    roots: Annotated[tuple[Digest, ...], Meta(min_length=1, max_length=ARITY_MAX)]
+
+
 class RevealLeaf(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reveal-leaf/1"):
     """The canonical bytes of one leaf of the doubted value."""
 
@@ -98,4 +114,4 @@ class RevealParts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="
 
 
 Ask: TypeAlias = Open | Pick
-Reveal: TypeAlias = RevealRoots | RevealTrace | RevealLeaf
+Reveal: TypeAlias = RevealRoots | RevealTrace | RevealStep | RevealLeaf

@@ -21,6 +21,7 @@ from skerry.messages.disputes import (
     RevealLeaf,
     RevealParts,
     RevealRoots,
+    RevealStep,
     RevealTrace,
 )
 from skerry.messages.receipts import Receipt, Unit
@@ -35,6 +36,7 @@ Message: TypeAlias = (
     | Pick
     | RevealRoots
     | RevealTrace
+    | RevealStep
     | RevealLeaf
     | RevealParts
     | RoundMessage

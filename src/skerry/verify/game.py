@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from skerry.messages.disputes import Open, Pick, Reveal
-from skerry.verify.positions import Carried, Point, Position, opening
+from skerry.verify.positions import ENDS, Carried, Mismatch, Point, Position, opening
 from skerry.verify.terms import MoveRefused, Terms, Wrong
 
 
@@ -44,8 +44,8 @@ class Game:
 
     @property
     def over(self) -> bool:
-        """Whether one element, or one entry that was carried over, is left to judge."""
-        return isinstance(self.position, Point | Carried)
+        """Whether one element, one entry or what one step left is to be judged."""
+        return isinstance(self.position, ENDS)
 
     def reveal(self, message: Reveal) -> Game:
         """Return the game after the respondent's move.
@@ -55,7 +55,11 @@ class Game:
         """
         _same_game(self.terms, message.game)
         position = self.position
-        if isinstance(position, Point | Carried) or self.shown or message.turn != self.turn:
+        if (
+            isinstance(position, Point | Carried | Mismatch)
+            or self.shown
+            or message.turn != self.turn
+        ):
             raise MoveRefused(Wrong.TURN, f"a reveal for turn {message.turn} was not due")
         position.check(self.terms, message)
         return replace(self, shown=message)
@@ -68,7 +72,11 @@ class Game:
         """
         _same_game(self.terms, message.game)
         position, shown = self.position, self.shown
-        if isinstance(position, Point | Carried) or shown is None or message.turn != self.turn + 1:
+        if (
+            isinstance(position, Point | Carried | Mismatch)
+            or shown is None
+            or message.turn != self.turn + 1
+        ):
             raise MoveRefused(Wrong.TURN, f"a pick for turn {message.turn} was not due")
         if message.choice >= position.choices(self.terms, shown):
             raise MoveRefused(Wrong.CHOICE, f"there is no part {message.choice} to pick")

@@ -16,49 +16,47 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeAlias, TypeVar
+from typing import TypeAlias
 
 from skerry.base.digests import tree_depth
 from skerry.commit.state import seal_state, state_leaf
-from skerry.commit.tensors import ITEM_BYTES, leaf_count, leaf_digest, leaf_span, seal_tensor
 from skerry.commit.transcript import seal_trace
 from skerry.commit.trees import climb, fold
-from skerry.messages.disputes import Open, Reveal, RevealLeaf, RevealRoots, RevealTrace
+from skerry.messages.disputes import Open, Reveal, RevealStep, RevealTrace
 from skerry.verify.descent import Descent
-from skerry.verify.terms import MoveRefused, Terms, Wrong
+from skerry.verify.inside import (
+    Inside,
+    Leaf,
+    Leaves,
+    Level,
+    Nodes,
+    Point,
+    check_row,
+    doubt_node,
+    expect,
+    expect_count,
+    row_of,
+)
+from skerry.verify.terms import WHOLE_NAMES_MAX, MoveRefused, Terms, Wrong
 
-AnyReveal = TypeVar("AnyReveal", bound=Reveal)
-
-
-def _expect(kind: type[AnyReveal], reveal: Reveal) -> AnyReveal:
-    if not isinstance(reveal, kind):
-        raise MoveRefused(Wrong.KIND, f"{type(reveal).__name__} came where {kind.__name__} was due")
-    return reveal
-
-
-def _expect_count(roots: tuple[bytes, ...], due: int) -> None:
-    if len(roots) != due:
-        raise MoveRefused(Wrong.COUNT, f"{len(roots)} roots came where {due} were due")
-
-
-def _row(reveal: Reveal) -> tuple[bytes, ...]:
-    return _expect(RevealRoots, reveal).roots
-
-
-class Level(Protocol):
-    """A position from which the dispute goes on."""
-
-    def check(self, terms: Terms, reveal: Reveal) -> None:
-        """Refuse a reveal that is not due here or does not fit what was claimed."""
-        ...
-
-    def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
-        """Return where a pick leads after a reveal that was checked."""
-        ...
-
-    def choices(self, terms: Terms, reveal: Reveal) -> int:
-        """Return among how many parts the pick chooses after `reveal`."""
-        ...
+__all__ = [
+    "ENDS",
+    "Boundary",
+    "Carried",
+    "Leaf",
+    "Leaves",
+    "Mismatch",
+    "Names",
+    "Nodes",
+    "OutputSteps",
+    "Point",
+    "Position",
+    "Step",
+    "Steps",
+    "Trace",
+    "doubt_steps",
+    "opening",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class Steps(Level):
 
     def check(self, terms: Terms, reveal: Reveal) -> None:
         """Expect the state roots at the inner points."""
-        _expect_count(_row(reveal), len(self.points(terms.cuts.steps)) - 2)
+        expect_count(row_of(reveal), len(self.points(terms.cuts.steps)) - 2)
 
     def choices(self, terms: Terms, reveal: Reveal) -> int:
         """Return the number of parts."""
@@ -87,7 +85,7 @@ class Steps(Level):
     def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
         """Take the part whose start agrees and whose end does not."""
         points = self.points(terms.cuts.steps)
-        roots = (self.agreed, *_row(reveal), self.claimed)
+        roots = (self.agreed, *row_of(reveal), self.claimed)
         return doubt_steps(
             terms, points[choice], points[choice + 1], roots[choice], roots[choice + 1]
         )
@@ -103,15 +101,15 @@ class Names(Level):
 
     def check(self, terms: Terms, reveal: Reveal) -> None:
         """Expect the next row of the state's tree."""
-        _check_row(self.descent, _row(reveal), terms.cuts.names)
+        check_row(self.descent, row_of(reveal), terms.cuts.names)
 
     def choices(self, terms: Terms, reveal: Reveal) -> int:
         """Return the length of the row."""
-        return len(_row(reveal))
+        return len(row_of(reveal))
 
     def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
         """Go down to the first entries that differ."""
-        descent = self.descent.pick(_row(reveal), choice, terms.cuts.names)
+        descent = self.descent.pick(row_of(reveal), choice, terms.cuts.names)
         return _doubt_entry(terms, self.step, self.before, descent)
 
 
@@ -124,15 +122,15 @@ class OutputSteps(Level):
 
     def check(self, terms: Terms, reveal: Reveal) -> None:
         """Expect the next row of the tree over the output's steps."""
-        _check_row(self.descent, _row(reveal), terms.cuts.outputs)
+        check_row(self.descent, row_of(reveal), terms.cuts.outputs)
 
     def choices(self, terms: Terms, reveal: Reveal) -> int:
         """Return the length of the row."""
-        return len(_row(reveal))
+        return len(row_of(reveal))
 
     def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
         """Go down to the first step whose output differs."""
-        descent = self.descent.pick(_row(reveal), choice, terms.cuts.outputs)
+        descent = self.descent.pick(row_of(reveal), choice, terms.cuts.outputs)
         return _doubt_output(terms, self.name, descent)
 
 
@@ -146,7 +144,7 @@ class Boundary(Level):
 
     def check(self, terms: Terms, reveal: Reveal) -> None:
         """Expect the one state root before the step."""
-        _expect_count(_row(reveal), 1)
+        expect_count(row_of(reveal), 1)
 
     def choices(self, terms: Terms, reveal: Reveal) -> int:
         """Return 2: choice 0 says that the root agrees, choice 1 that it differs."""
@@ -154,7 +152,7 @@ class Boundary(Level):
 
     def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
         """Go into the step, or back to the steps that led to a state that differs."""
-        (root,) = _row(reveal)
+        (root,) = row_of(reveal)
         if choice == 0:
             return _trace_of_output(terms, self.step, root, self.name, self.descent)
         segment = bisect_right(terms.bounds, self.step) - 1
@@ -183,13 +181,13 @@ class Trace(Level):
 
     def check(self, terms: Terms, reveal: Reveal) -> None:
         """Expect the top row of the trace, and the entry's value at its place in it."""
-        shown = _expect(RevealTrace, reveal)
+        shown = expect(RevealTrace, reveal)
         leaf = shown.value if self.name is None else state_leaf(self.name, shown.value)
         if not self.entry.binds(leaf):
             raise MoveRefused(Wrong.STATE, "the value is not the one claimed after the step")
         count = len(terms.program.nodes)
         height, _, stop = Descent.of(count, b"").row_span(terms.cuts.nodes)
-        _expect_count(shown.roots, stop)
+        expect_count(shown.roots, stop)
         root = fold(shown.roots, height, tree_depth(count) - height)
         if (
             len(shown.path) != tree_depth(count)
@@ -199,120 +197,74 @@ class Trace(Level):
 
     def choices(self, terms: Terms, reveal: Reveal) -> int:
         """Return the length of the row."""
-        return len(_expect(RevealTrace, reveal).roots)
+        return len(expect(RevealTrace, reveal).roots)
 
     def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
         """Go down to the first nodes whose values differ."""
-        roots = _expect(RevealTrace, reveal).roots
+        roots = expect(RevealTrace, reveal).roots
         whole = Descent.of(len(terms.program.nodes), b"")
-        height, _, _ = whole.row_span(terms.cuts.nodes)
-        trace = seal_trace(whole.count, fold(roots, height, whole.height - height))
+        trace = _trace_of(whole, roots, terms.cuts.nodes)
         descent = whole.pick(roots, choice, terms.cuts.nodes)
-        return _doubt_node(terms, self.step, self.before, trace, descent)
+        return doubt_node(terms, self.step, self.before, trace, descent)
 
 
 @dataclass(frozen=True, slots=True)
-class Nodes(Level):
-    """Among the values of one step, one under this subtree is the first that differs."""
-
-    step: int
-    before: bytes
-    trace: bytes
-    descent: Descent
-
-    def check(self, terms: Terms, reveal: Reveal) -> None:
-        """Expect the next row of the trace."""
-        _check_row(self.descent, _row(reveal), terms.cuts.nodes)
-
-    def choices(self, terms: Terms, reveal: Reveal) -> int:
-        """Return the length of the row."""
-        return len(_row(reveal))
-
-    def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
-        """Go down to the first nodes whose values differ."""
-        descent = self.descent.pick(_row(reveal), choice, terms.cuts.nodes)
-        return _doubt_node(terms, self.step, self.before, self.trace, descent)
-
-
-@dataclass(frozen=True, slots=True)
-class Leaves(Level):
-    """The value of `node` differs, and every value before it in the step agrees."""
-
-    step: int
-    before: bytes
-    trace: bytes
-    node: int
-    descent: Descent
-
-    def check(self, terms: Terms, reveal: Reveal) -> None:
-        """Expect the next row of the value's tree."""
-        _check_row(self.descent, _row(reveal), terms.cuts.leaves)
-
-    def choices(self, terms: Terms, reveal: Reveal) -> int:
-        """Return the length of the row."""
-        return len(_row(reveal))
-
-    def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
-        """Go down to the first leaves that differ."""
-        descent = self.descent.pick(_row(reveal), choice, terms.cuts.leaves)
-        return _doubt_leaf(self.step, self.before, self.trace, self.node, descent)
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf(Level):
-    """One leaf of the value of `node` is the first that differs."""
-
-    step: int
-    before: bytes
-    trace: bytes
-    node: int
-    descent: Descent
-
-    def span(self, terms: Terms) -> tuple[int, int]:
-        """Return the first element of the leaf and the one after its last."""
-        return leaf_span(terms.program.nodes[self.node].type.shape, self.descent.index)
-
-    def check(self, terms: Terms, reveal: Reveal) -> None:
-        """Expect the bytes of the leaf."""
-        data = _expect(RevealLeaf, reveal).data
-        first, stop = self.span(terms)
-        item = ITEM_BYTES[terms.program.nodes[self.node].type.dtype]
-        if len(data) != (stop - first) * item or not self.descent.binds(leaf_digest(data)):
-            raise MoveRefused(Wrong.LEAF, "the bytes are not the leaf that was claimed")
-
-    def choices(self, terms: Terms, reveal: Reveal) -> int:
-        """Return the number of elements in the leaf."""
-        first, stop = self.span(terms)
-        return stop - first
-
-    def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
-        """End at the first element that differs."""
-        data = _expect(RevealLeaf, reveal).data
-        item = ITEM_BYTES[terms.program.nodes[self.node].type.dtype]
-        bits = data[choice * item : (choice + 1) * item]
-        element = self.span(terms)[0] + choice
-        return Point(self.step, self.before, self.trace, self.node, element, bits)
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """The end: one element of one value, all of whose inputs agree.
+class Step(Level):
+    """What `step` left differs: show all its values, and what is claimed is held to them later.
 
     Attributes:
         step: the step.
-        before: root of the agreed state before the step.
-        trace: root of the respondent's trace of the step, for opening the op's inputs.
-        node: the node.
-        element: the element, in row-major order.
-        claimed: its canonical bytes, as the respondent has them.
+        before: root of the agreed state before it; empty where nobody has said it yet.
+        claimed: the state root after the step, or the tensor digest of one output of it.
+        name: the output, or None where the state is doubted.
     """
 
     step: int
     before: bytes
-    trace: bytes
-    node: int
-    element: int
     claimed: bytes
+    name: str | None
+
+    def check(self, terms: Terms, reveal: Reveal) -> None:
+        """Expect the top row of the trace, and the root before the step if nobody has said it."""
+        shown = expect(RevealStep, reveal)
+        if (shown.before is None) != bool(self.before):
+            raise MoveRefused(Wrong.STATE, "the root before the step is due once, and only once")
+        _, _, stop = Descent.of(len(terms.program.nodes), b"").row_span(terms.cuts.nodes)
+        expect_count(shown.roots, stop)
+
+    def choices(self, terms: Terms, reveal: Reveal) -> int:
+        """Return the length of the row, and one or two more.
+
+        The first says that every value agrees and what is claimed does not follow from them; the
+        second that the root before the step, which was shown with them, differs.
+        """
+        return len(expect(RevealStep, reveal).roots) + (1 if self.before else 2)
+
+    def after(self, terms: Terms, reveal: Reveal, choice: int) -> Position:
+        """Go down to the first nodes whose values differ, end here, or go back."""
+        shown = expect(RevealStep, reveal)
+        before = shown.before or self.before
+        if choice > len(shown.roots):
+            segment = bisect_right(terms.bounds, self.step) - 1
+            first, agreed = terms.bounds[segment], terms.bound_roots[segment]
+            return doubt_steps(terms, first, self.step, agreed, before)
+        whole = Descent.of(len(terms.program.nodes), b"")
+        trace = _trace_of(whole, shown.roots, terms.cuts.nodes)
+        if choice == len(shown.roots):
+            return Mismatch(self.step, before, trace, self.claimed, self.name)
+        descent = whole.pick(shown.roots, choice, terms.cuts.nodes)
+        return doubt_node(terms, self.step, before, trace, descent)
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The end: every value of a step agrees, and what was claimed does not follow from them."""
+
+    step: int
+    before: bytes
+    trace: bytes
+    claimed: bytes
+    name: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,8 +278,16 @@ class Carried:
 
 
 Position: TypeAlias = (
-    Steps | Names | OutputSteps | Boundary | Trace | Nodes | Leaves | Leaf | Point | Carried
+    Steps | Names | OutputSteps | Boundary | Trace | Step | Mismatch | Carried | Inside
 )
+
+ENDS = (Point, Carried, Mismatch)
+
+
+def _trace_of(whole: Descent, roots: tuple[bytes, ...], arity: int) -> bytes:
+    """Return the root of the trace whose top row is shown."""
+    height, _, _ = whole.row_span(arity)
+    return seal_trace(whole.count, fold(roots, height, whole.height - height))
 
 
 def opening(terms: Terms, message: Open) -> Position:
@@ -358,15 +318,10 @@ def doubt_steps(terms: Terms, first: int, last: int, agreed: bytes, claimed: byt
     count = len(terms.names)
     if count == 0:
         raise MoveRefused(Wrong.STATE, "a state without entries has only one root")
+    if terms.whole_steps and count <= WHOLE_NAMES_MAX:
+        return Step(first, agreed, claimed, None)
     whole = Descent.of(count, claimed, partial(seal_state, count))
     return _doubt_entry(terms, first, agreed, whole)
-
-
-def _check_row(descent: Descent, roots: tuple[bytes, ...], arity: int) -> None:
-    _, first, stop = descent.row_span(arity)
-    _expect_count(roots, stop - first)
-    if not descent.joins(roots, arity):
-        raise MoveRefused(Wrong.ROOTS, "the roots do not join to the root above them")
 
 
 def _doubt_entry(terms: Terms, step: int, before: bytes, descent: Descent) -> Position:
@@ -383,6 +338,9 @@ def _doubt_output(terms: Terms, name: str, descent: Descent) -> Position:
     if descent.height:
         return OutputSteps(name, descent)
     step = descent.index
+    if terms.whole_steps:
+        before = terms.bound_roots[terms.bounds.index(step)] if step in terms.bounds else b""
+        return Step(step, before, descent.claimed, name)
     if step not in terms.bounds:
         return Boundary(step, name, descent)
     before = terms.bound_roots[terms.bounds.index(step)]
@@ -393,18 +351,3 @@ def _trace_of_output(
     terms: Terms, step: int, before: bytes, name: str, descent: Descent
 ) -> Position:
     return Trace(step, before, terms.output_nodes[name], descent, None)
-
-
-def _doubt_node(terms: Terms, step: int, before: bytes, trace: bytes, descent: Descent) -> Position:
-    if descent.height:
-        return Nodes(step, before, trace, descent)
-    kind = terms.program.nodes[descent.index].type
-    seal = partial(seal_tensor, kind.dtype, kind.shape)
-    value = Descent.of(leaf_count(kind.shape), descent.claimed, seal)
-    return _doubt_leaf(step, before, trace, descent.index, value)
-
-
-def _doubt_leaf(step: int, before: bytes, trace: bytes, node: int, descent: Descent) -> Position:
-    if descent.height:
-        return Leaves(step, before, trace, node, descent)
-    return Leaf(step, before, trace, node, descent)

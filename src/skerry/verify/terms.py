@@ -21,6 +21,7 @@ from skerry.program import Program
 
 ARITY = 8
 RUNS_MAX = 256
+WHOLE_NAMES_MAX = 16
 
 
 @unique
@@ -101,6 +102,8 @@ class Terms:
         names: the names of the state after a step, as `commit.state.state_names` orders them.
         arity: into how many parts a reveal cuts what is in doubt; a power of two.
         arities: the same for each level alone, where they differ; then `arity` says nothing.
+        whole_steps: whether one step is doubted as a whole, as on a chain, where a row costs more
+            than the few entries of a state that it would single out.
     """
 
     receipt: Receipt
@@ -108,6 +111,7 @@ class Terms:
     names: tuple[str, ...]
     arity: int = ARITY
     arities: Arities | None = None
+    whole_steps: bool = False
 
     def __post_init__(self) -> None:
         Arities.all(self.arity)

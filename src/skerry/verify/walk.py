@@ -20,7 +20,16 @@ from skerry.commit.state import state_leaf, state_leaves, state_root
 from skerry.commit.tensors import ITEM_BYTES, leaf_of
 from skerry.commit.transcript import output_root, segment_of
 from skerry.commit.trees import row
-from skerry.messages.disputes import Ask, Open, Pick, Reveal, RevealLeaf, RevealRoots, RevealTrace
+from skerry.messages.disputes import (
+    Ask,
+    Open,
+    Pick,
+    Reveal,
+    RevealLeaf,
+    RevealRoots,
+    RevealStep,
+    RevealTrace,
+)
 from skerry.verify.descent import Descent
 from skerry.verify.game import Game
 from skerry.verify.positions import (
@@ -28,16 +37,19 @@ from skerry.verify.positions import (
     Carried,
     Leaf,
     Leaves,
+    Mismatch,
     Names,
     Nodes,
     OutputSteps,
     Point,
+    Step,
     Steps,
     Trace,
 )
 from skerry.verify.terms import MoveRefused, Terms, Wrong
 
 CARRY = "carry"
+LEFT = "left"
 
 
 class RunRoots(Protocol):
@@ -98,7 +110,8 @@ class Finding:
         node: the Program's node, or None where an untouched entry of the state was changed.
         element: the element of the node's value in row-major order, or None likewise.
         op: the node's op; "input" where the step was given something else than it should, and
-            "carry" where the entry that differs is one that the Program never touches.
+            "carry" where the entry that differs is one that the Program never touches; "left" where
+            a step's values are right and the state or output that it left is not theirs.
         name: the input port or the state's entry, where the fault is one of wiring.
         claimed: the element's canonical bytes in the respondent's run; for "carry" its leaf.
         own: the same in the challenger's run.
@@ -116,7 +129,7 @@ class Finding:
     @property
     def wiring(self) -> bool:
         """Whether the step was wired wrongly, rather than computed wrongly."""
-        return self.op in ("input", CARRY)
+        return self.op in ("input", CARRY, LEFT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,14 +269,16 @@ def _roots_at(run: RunRoots, boundaries: Sequence[int]) -> list[bytes]:
     return [state_root(state) for state in run.states(boundaries)]
 
 
-def _leaves(level: Names | OutputSteps | Trace | Nodes | Leaves, run: RunRoots) -> Sequence[bytes]:
+def _leaves(
+    level: Names | OutputSteps | Trace | Step | Nodes | Leaves, run: RunRoots
+) -> Sequence[bytes]:
     """Return one's own leaves of the tree that a level walks down."""
     match level:
         case Names():
             return state_leaves(run.states([level.step + 1])[0])
         case OutputSteps():
             return run.outputs(level.name)
-        case Trace() | Nodes():
+        case Trace() | Step() | Nodes():
             return run.values(level.step)
         case Leaves():
             return run.leaf_digests(level.step, level.node)
@@ -316,12 +331,25 @@ def _choose(game: Game, shown: Reveal, run: RunRoots) -> int:
             whole = Descent.of(len(terms.program.nodes), b"")
             ours = _own_row(whole, _leaves(level, run), terms.cuts.nodes)
             return _first_difference(ours, shown.roots)
+        case Step(), RevealStep():
+            return _choose_of_step(level, shown, terms, run)
         case Leaf(), RevealLeaf():
             dtype = terms.program.nodes[level.node].type.dtype
             own = run.leaf(level.step, level.node, level.descent.index)
             return _first_difference(_items(own, dtype), _items(shown.data, dtype))
         case _:
             raise AssertionError("a reveal passed the rules of a level that does not take it")
+
+
+def _choose_of_step(level: Step, shown: RevealStep, terms: Terms, run: RunRoots) -> int:
+    """Return the root before the step if it differs, else the first values, else the claim."""
+    count = len(shown.roots)
+    if shown.before is not None and _roots_at(run, [level.step]) != [shown.before]:
+        return count + 1
+    whole = Descent.of(len(terms.program.nodes), b"")
+    ours = _own_row(whole, _leaves(level, run), terms.cuts.nodes)
+    pairs = enumerate(zip(ours, shown.roots, strict=True))
+    return next((at for at, (own, claimed) in pairs if own != claimed), count)
 
 
 def _answer(game: Game, run: RunRoots) -> Reveal:
@@ -341,10 +369,15 @@ def _answer(game: Game, run: RunRoots) -> Reveal:
             roots = _own_row(Descent.of(len(values), b""), values, terms.cuts.nodes)
             path = merkle_path(merkle_levels(values), level.node)
             return RevealTrace(terms.game, game.turn, values[level.node], path, tuple(roots))
+        case Step():
+            values = _leaves(level, run)
+            roots = _own_row(Descent.of(len(values), b""), values, terms.cuts.nodes)
+            before = None if level.before else _roots_at(run, [level.step])[0]
+            return RevealStep(terms.game, game.turn, before, tuple(roots))
         case Leaf():
             data = run.leaf(level.step, level.node, level.descent.index)
             return RevealLeaf(terms.game, game.turn, data)
-        case Point() | Carried():
+        case Point() | Carried() | Mismatch():
             raise AssertionError("no reveal is due after the end")
 
 
@@ -378,6 +411,18 @@ def _finding(game: Game, run: RunRoots) -> Finding | None:
                 name=at.name,
                 claimed=at.entry.claimed,
                 own=at.entry.seal(own) if at.entry.seal else own,
+            )
+        case Mismatch():
+            after = run.states([at.step + 1])[0] if at.name is None else {}
+            return Finding(
+                segment=segment_of(unit.steps, unit.segments, at.step),
+                step=at.step,
+                node=None,
+                element=None,
+                op=LEFT,
+                name=at.name,
+                claimed=at.claimed,
+                own=run.outputs(at.name)[at.step] if at.name else state_root(after),
             )
         case _:
             return None
