@@ -66,6 +66,14 @@ def target(op: str, first: int) -> tuple[list[Node], Node]:
             return [i64, i64], Node(op, (first, first + 1), (), WHOLE)
         case "sum":
             return [i64], Node(op, (first,), (("axes", (0, 1)),), scalar)
+        case "scatter_add":
+            flat = TensorType("i64", (SIDE * SIDE,))
+            index = Node("cast", (0,), (("to", 1),), flat)
+            return [index, index], Node(op, (first, first + 1), (("size", SIDE * SIDE),), flat)
+        case "cumsum":
+            return [i64], Node(op, (first,), (("axis", 0),), WHOLE)
+        case "rescale":
+            return [i64, i64, i64], Node(op, (first, first + 1, first + 2), (("shift", 40),), WIDE)
         case "input":
             return [], Node("input", (), (("port", 1),), WIDE)
         case _:
@@ -122,7 +130,8 @@ class LazyRun:
         if kind.dtype == "bool":
             return raw.translate(_PARITY)
         if kind.dtype == "i64" and not tainted:
-            return _small(raw)
+            index = self.program.nodes[self.at].op == "scatter_add" and node == self.at - 8
+            return _small(raw, 41 if index else 40, positive=index)
         return raw
 
     def _doubted(self, kind: TensorType) -> int:
@@ -188,6 +197,7 @@ class LazyRun:
         return Terms(receipt, self.program, STATE, arities=self.shape.arities)
 
 
-def _small(raw: bytes) -> bytes:
-    """Return integers of 23 bits and a sign, as quantise makes them."""
-    return (np.frombuffer(raw, "<i8") >> 40).tobytes()
+def _small(raw: bytes, shift: int, *, positive: bool) -> bytes:
+    """Return integers of 23 bits: with a sign, as quantise makes them, or without, as an index."""
+    kind = "<u8" if positive else "<i8"
+    return bytes((np.frombuffer(raw, kind) >> np.array(shift, kind[1:])).tobytes())

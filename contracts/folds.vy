@@ -26,6 +26,7 @@ PARTIALS: constant(uint256) = 256
 PARTIAL_BYTES: constant(uint256) = 8 * PARTIALS
 RANK: constant(uint256) = 8
 LANE: constant(uint256) = 2**64 - 1
+LANES: constant(uint256) = 2**192 + 2**128 + 2**64 + 1
 LANE_32: constant(uint256) = 2**32 - 1
 NO_SUBJECT: constant(uint256) = 2**64 - 1  # what a run counts about an index that does not exist
 
@@ -355,17 +356,20 @@ def _selected(index: Bytes[LEAF_BYTES], v: Bytes[LEAF_BYTES], row: uint256) -> u
     """
     names: Bytes[PADDED] = concat(index, empty(bytes32))
     terms: Bytes[PADDED] = concat(v, empty(bytes32))
+    # the row as a lane holds it, in all four; few words have it, so few are turned round
+    wanted: uint256 = unsafe_mul(self._swapped(row) & LANE, LANES)
     total: uint256 = 0
     for i: uint256 in range((len(index) + 31) // 32, bound=LEAF_WORDS):
         at: uint256 = unsafe_mul(i, 32)
-        n: uint256 = self._swapped(extract32(names, at, output_type=uint256))
-        w: uint256 = self._swapped(extract32(terms, at, output_type=uint256))
-        # behind the end both are zero
-        for lane: uint256 in range(4):
-            if n & LANE == row:
-                total = unsafe_add(total, w & LANE)
-            n >>= 64
-            w >>= 64
+        n: uint256 = extract32(names, at, output_type=uint256) ^ wanted
+        if n & LANE == 0 or n >> 64 & LANE == 0 or n >> 128 & LANE == 0 or n >> 192 == 0:
+            w: uint256 = self._swapped(extract32(terms, at, output_type=uint256))
+            # behind the end both are zero
+            for lane: uint256 in range(4):
+                if n & LANE == 0:
+                    total = unsafe_add(total, w & LANE)
+                n >>= 64
+                w >>= 64
     return total & LANE
 
 

@@ -34,7 +34,7 @@ OUTPUT: constant(uint256) = 4  # an output is in doubt, not the state
 FOLD: constant(uint256) = 8  # the node in doubt is a reduction
 GREATEST: constant(uint256) = 16  # of which the greatest counts, not the sum
 PLAIN: constant(uint256) = 32  # which comes to the very bits of the element
-DOT: constant(uint256) = 128  # which is a dot
+ROWS: constant(uint256) = 128  # whose runs are the leaves of a row of its first operand
 UNSURE: constant(uint256) = 64  # nobody has said the root before the step yet
 
 WHOLE_NAMES: constant(uint256) = 16  # a state of so many entries is doubted with its whole step

@@ -131,6 +131,48 @@ def show(
     return places.moved(s, place)
 
 
+@external
+@view
+def show_trace(
+    state: places.State,
+    sender: address,
+    challenger: address,
+    core: bytes32,
+    name: Bytes[NAME_BYTES],
+    tensor: bytes32,
+    path: DynArray[bytes32, PATH],
+    roots: DynArray[bytes32, ROW],
+) -> places.State:
+    """
+    @notice Commit to every value of the step: the top row of its trace, in which the doubted entry
+            stands in its place.
+    @param name   Of the entry of the state.
+    @param tensor The entry's value.
+    @param path   From `tensor` to the root of the row above it.
+    """
+    s: places.State = state
+    place: places.Place = places.due(s, False)
+    assert place.kind == places.TRACE, "kind"
+    self._require_seat(s, challenger, sender, core)
+    assert keccak256(name) == s.kept, "name"
+    assert merkle.state_leaf(tensor, name) == s.claimed, "tensor"
+    place.height = merkle.depth(place.count)
+    place.index = 0
+    levels: uint256 = min(places.width(s.clock, places.NODES), place.height)
+    root: bytes32 = places.row_root(place, levels, roots)
+    below: uint256 = place.height - levels
+    assert len(path) == below, "path"
+    low: uint256 = place.node & ((ONE << below) - 1)
+    assert merkle.climb(tensor, low, path, 0, below) == roots[place.node >> below], "trace"
+    place.node = 0
+    trace: bytes32 = merkle.seal_trace(place.count, root)
+    s.held = keccak256(concat(s.held, trace))
+    s.kept = empty(bytes32)
+    s.claimed = root
+    place.flags = places.SHOWN
+    return places.moved(s, place)
+
+
 # ---- the challenger picks ------------------------------------------------------------------------
 
 

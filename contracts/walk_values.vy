@@ -120,7 +120,7 @@ def begin_inside(
     root: bytes32 = merkle.climb(jump.digest, jump.leaf, jump.leaf_path, 0, levels)
     assert merkle.seal_tensor(kind.dtype, kind.shape, root) == jump.tensor, "tensor"
     place.kind = places.LEAF
-    place.flags = self._fold_flags(op)
+    place.flags = self._fold_flags(op, len(kind.shape))
     place.step = jump.step
     place.node = jump.node
     place.count = count
@@ -221,48 +221,6 @@ def show_step(
 
 @external
 @view
-def show_trace(
-    state: places.State,
-    sender: address,
-    challenger: address,
-    core: bytes32,
-    name: Bytes[NAME_BYTES],
-    tensor: bytes32,
-    path: DynArray[bytes32, PATH],
-    roots: DynArray[bytes32, ROW],
-) -> places.State:
-    """
-    @notice Commit to every value of the step: the top row of its trace, in which the doubted entry
-            stands in its place.
-    @param name   Of the entry of the state.
-    @param tensor The entry's value.
-    @param path   From `tensor` to the root of the row above it.
-    """
-    s: places.State = state
-    place: places.Place = places.due(s, False)
-    assert place.kind == places.TRACE, "kind"
-    self._require_seat(s, challenger, sender, core)
-    assert keccak256(name) == s.kept, "name"
-    assert merkle.state_leaf(tensor, name) == s.claimed, "tensor"
-    place.height = merkle.depth(place.count)
-    place.index = 0
-    levels: uint256 = min(places.width(s.clock, places.NODES), place.height)
-    root: bytes32 = places.row_root(place, levels, roots)
-    below: uint256 = place.height - levels
-    assert len(path) == below, "path"
-    low: uint256 = place.node & ((ONE << below) - 1)
-    assert merkle.climb(tensor, low, path, 0, below) == roots[place.node >> below], "trace"
-    place.node = 0
-    trace: bytes32 = merkle.seal_trace(place.count, root)
-    s.held = keccak256(concat(s.held, trace))
-    s.kept = empty(bytes32)
-    s.claimed = root
-    place.flags = places.SHOWN
-    return places.moved(s, place)
-
-
-@external
-@view
 def pick_node(
     state: places.State,
     sender: address,
@@ -300,7 +258,7 @@ def pick_node(
     count, length = merkle.leaf_shape(kind.shape, 0)
     place.count = count
     place.height = merkle.depth(count)
-    place.flags = places.SEALED | self._fold_flags(op)
+    place.flags = places.SEALED | self._fold_flags(op, len(kind.shape))
     place.kind = places.LEAVES if place.height > 0 else places.LEAF
     return places.moved(s, place)
 
@@ -352,7 +310,7 @@ def show_parts(
     assert len(parts) == 8 * min(ONE << width, last - first), "count"
     fold: uint256 = self._combined(parts, place.flags & places.GREATEST != 0)
     assert fold == convert(s.claimed, uint256) & places.LANE, "parts"
-    s.claimed = keccak256(concat(s.claimed, parts))
+    s.claimed = keccak256(concat(s.claimed, rows.pieces_root(parts)))
     place.flags |= places.SHOWN
     return places.moved(s, place)
 
@@ -366,25 +324,30 @@ def pick_part(
     core: bytes32,
     choice: uint256,
     claimed: bytes32,
-    parts: Bytes[PARTS_BYTES],
+    piece: Bytes[PIECE],
+    path: DynArray[bytes32, 4],
 ) -> places.State:
     """
     @notice Pick the part of the runs whose fold differs.
     @param claimed What was claimed before the parts were shown.
-    @param parts   All that was shown.
+    @param piece   The 256 bytes of the parts that hold it.
+    @param path    From them to the root over all pieces.
     """
     s: places.State = state
     place: places.Place = places.due(s, True)
     self._require_seat(s, sender, solver, core)
-    assert place.kind == places.RUNS and keccak256(concat(claimed, parts)) == s.claimed, "parts"
-    count: uint256 = len(parts) // 8
-    assert choice < count, "choice"
+    assert place.kind == places.RUNS, "kind"
     first: uint256 = convert(s.kept, uint256) >> 128
     length: uint256 = (convert(s.kept, uint256) & places.LOW) - first
+    count: uint256 = min(ONE << places.width(s.clock, places.RUNS), length)
+    assert choice < count, "choice"
+    pieces: uint256 = (8 * count + PIECE - 1) // PIECE
+    root: bytes32 = rows.pieces_climb(piece, 8 * choice // PIECE, pieces, path)
+    assert keccak256(concat(claimed, root)) == s.claimed, "parts"
     last: uint256 = first + (choice + 1) * length // count
     first += choice * length // count
     s.kept = convert(first << 128 | last, bytes32)
-    part: uint256 = convert(slice(parts, 8 * choice, 8), uint256)
+    part: uint256 = convert(slice(piece, 8 * choice % PIECE, 8), uint256)
     s.claimed = convert(convert(claimed, uint256) >> 64 << 64 | part, bytes32)
     place.flags &= ~places.SHOWN
     if last - first == 1:
@@ -434,7 +397,7 @@ def _pointed(
     if p.flags & places.FOLD != 0:
         claim: openings.Claim = places.claim(after, p, held)
         runs: uint256 = 0
-        if p.flags & places.DOT != 0:
+        if p.flags & places.ROWS != 0:
             runs = (spelling.row_read(held.node) + 511) // 512  # a run a leaf of a row
         else:
             runs = self._asked(
@@ -460,12 +423,12 @@ def _pointed(
 
 @internal
 @pure
-def _fold_flags(op: uint256) -> uint256:
+def _fold_flags(op: uint256, rank: uint256) -> uint256:
     """
-    @notice What is to be known of a reduction; nothing of any other op.
+    @notice What is to be known of a reduction to a value of this rank; nothing of any other op.
     """
-    if op == DOT:
-        return places.FOLD | places.PLAIN | places.DOT
+    if op == DOT or (op == SCATTER_ADD and rank == 1):
+        return places.FOLD | places.PLAIN | places.ROWS
     if op == SUM or op == CUMSUM or op == SCATTER_ADD:
         return places.FOLD | places.PLAIN
     if op == EXPONENT:
@@ -485,12 +448,16 @@ def _combined(parts: Bytes[PARTS_BYTES], greatest: bool) -> uint256:
     """
     padded: Bytes[PARTS_BYTES + 32] = concat(parts, empty(bytes32))
     total: uint256 = 0
-    best: uint256 = 0  # with the sign turned round, so that the order is that of the bits
+    if not greatest:
+        for i: uint256 in range((len(parts) + 31) // 32, bound=64):
+            w: uint256 = extract32(padded, 32 * i, output_type=uint256)
+            total = unsafe_add(total, unsafe_add(w & places.LANE, w >> 64 & places.LANE))
+            total = unsafe_add(total, unsafe_add(w >> 128 & places.LANE, w >> 192))
+        return total & places.LANE
+    # with the sign turned round, so that the order is that of the bits
     for at: uint256 in range(len(parts) // 8, bound=256):
-        part: uint256 = extract32(padded, 8 * at, output_type=uint256) >> 192
-        total = unsafe_add(total, part)
-        best = max(best, part ^ 2**63)
-    return best ^ 2**63 if greatest else total & places.LANE
+        total = max(total, extract32(padded, 8 * at, output_type=uint256) >> 192 ^ 2**63)
+    return total ^ 2**63
 
 
 @internal

@@ -65,7 +65,7 @@ from skerry.verify.positions import (
     Steps,
     Trace,
 )
-from skerry.verify.runs_game import RunsGame
+from skerry.verify.runs_game import PART_BYTES, RunsGame
 from skerry.verify.terms import Terms
 
 ABSENT = (1 << 256) - 1
@@ -276,10 +276,10 @@ def pick_call(case: Case, stand: Stand, game: Game | RunsGame, message: Pick) ->
     seat, who = stand.seat, stand.seat.challenger
     if isinstance(game, RunsGame):
         assert game.shown is not None, "nothing was shown"
-        before = game.claimed_word()
+        piece, path = piece_path(game.shown.data, message.choice * PART_BYTES // PIECE_BYTES)
         return _moved(
             case, stand, who, "pick_part", seat.solver, seat.core.digest(), message.choice,
-            before, game.shown.data,
+            game.claimed_word(), piece, path,
         )  # fmt: skip
     shown, at = game.shown, game.position
     after = game.pick(message)

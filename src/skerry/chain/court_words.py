@@ -21,7 +21,7 @@ from skerry.commit.tensors import ITEM_BYTES, leaf_digest
 from skerry.commit.transcript import seal_trace
 from skerry.commit.trees import EMPTY_ROOTS, fold
 from skerry.messages.disputes import Reveal, RevealLeaf, RevealRoots, RevealStep, RevealTrace
-from skerry.program import Program, TensorType
+from skerry.program import Node, Program, TensorType
 from skerry.program.canonical import judged_node
 from skerry.verify.descent import Descent
 from skerry.verify.folds import FOLDS, GREATEST
@@ -44,7 +44,7 @@ from skerry.verify.positions import (
 from skerry.verify.runs_game import Runs, RunsGame
 from skerry.verify.terms import Arities, Terms
 
-SHOWN, SEALED, OUTPUT, FOLD, MAXIMUM, PLAIN, UNSURE, DOT = 1, 2, 4, 8, 16, 32, 64, 128
+SHOWN, SEALED, OUTPUT, FOLD, MAXIMUM, PLAIN, UNSURE, ROWS = 1, 2, 4, 8, 16, 32, 64, 128
 STEPS, NAMES, OUTPUT_STEPS = 1, 2, 3
 TRACE, NODES, LEAVES, LEAF, POINT, CARRIED, RUNS, STEP = range(5, 13)
 NOTHING = bytes(32)
@@ -293,7 +293,7 @@ def _value_words(terms: Terms, turn: int, at: Leaves | Leaf) -> Words:
     node = terms.program.nodes[at.node]
     kind = LEAVES if isinstance(at, Leaves) else LEAF
     place = _tree(kind, turn, at.descent, step=at.step, node=at.node)
-    flags = place.flags | fold_flags(node.op)
+    flags = place.flags | fold_flags(node)
     return Words(
         Place(kind, flags, turn, at.step, at.node, place.count, place.height, place.index),
         value_held(terms.program, at.before, at.trace, at.node),
@@ -303,7 +303,7 @@ def _value_words(terms: Terms, turn: int, at: Leaves | Leaf) -> Words:
 
 
 def _point_words(terms: Terms, turn: int, at: Point, place: Place, fold: int = 0) -> Words:
-    flags = fold_flags(terms.program.nodes[at.node].op)
+    flags = fold_flags(terms.program.nodes[at.node])
     bits = int.from_bytes(at.claimed, "little")
     return Words(
         Place(place.kind, flags, turn, at.step, at.node, 0, 0, at.element),
@@ -325,7 +325,7 @@ def _runs_words(game: RunsGame) -> Words:
     flagged = Place(
         kind, place.flags | SHOWN, place.turn, place.step, place.node, 0, 0, place.index
     )
-    return Words(flagged, words.held, kept, keccak(words.claimed + game.shown.data))
+    return Words(flagged, words.held, kept, keccak(words.claimed + pieces_root(game.shown.data)))
 
 
 def _flagged(place: Place) -> Place:
@@ -389,12 +389,14 @@ def arity_of(terms: Terms, level: Names | OutputSteps | Nodes | Leaves) -> int:
             return terms.cuts.leaves
 
 
-def fold_flags(op: str) -> int:
+def fold_flags(node: Node) -> int:
     """Return what a place says of a reduction; nothing of any other op."""
-    if op not in FOLDS:
+    if node.op not in FOLDS:
         return 0
-    plain = 0 if op in ("amax", "argmax", "topk") else PLAIN
-    return FOLD | plain | (MAXIMUM if op in GREATEST else 0) | (DOT if op == "dot" else 0)
+    plain = 0 if node.op in ("amax", "argmax", "topk") else PLAIN
+    flat = node.op == "scatter_add" and len(node.type.shape) == 1
+    rows = ROWS if node.op == "dot" or flat else 0
+    return FOLD | plain | rows | (MAXIMUM if node.op in GREATEST else 0)
 
 
 def item_of(program: Program, node: int) -> int:

@@ -251,7 +251,7 @@ class Doubter:
         message = heard_parts(self.runs, event.data)
         shown = self.runs.reveal(message)
         _same(shown, event.state)
-        ours, theirs = own_parts(self.run, shown), parts_of(message)
+        ours, theirs = self.own_parts(shown), parts_of(message)
         pairs = enumerate(zip(ours, theirs, strict=True))
         choice = next((at for at, (own, it) in pairs if own != it), None)
         assert choice is not None, "our own run disagrees with itself: a fold differs, no part does"
@@ -261,6 +261,10 @@ class Doubter:
         if self.settles and self.runs.over:
             return self._settle(call.arguments[3])
         return call
+
+    def own_parts(self, game: RunsGame) -> tuple[int, ...]:
+        """Return the parts that were due, by one's own run."""
+        return own_parts(self.run, game)
 
     def _judge(self) -> Call:
         assert self.stand is not None, "a game"
