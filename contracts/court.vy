@@ -269,28 +269,20 @@ def open(who: address, docket: Bytes[DOCKET_BYTES], inside: bool, data: Bytes[MO
 @external
 def reveal(game: bytes32, state: places.State, roots: DynArray[bytes32, ROW]):
     """
-    @notice Show the row below a root of names, of an output's steps, of a trace or of a value.
+    @notice Show the row below a root of names, of an output's steps, of a trace or of a value. A
+            row that does not join to what is claimed has lost: see `refute`.
     """
     self._require_due(game, state)
     s: places.State = state
     place: places.Place = places.due(s, False)
-    assert (
-        place.kind == places.NAMES or place.kind == places.OUTPUT_STEPS
-        or place.kind == places.NODES or place.kind == places.LEAVES
-    ), "kind"
-    root: bytes32 = places.row_root(place, places.width(s.clock, place.kind), roots)
-    bound: bytes32 = root
-    if place.flags & places.SEALED != 0:
-        if place.kind == places.NAMES:
-            bound = merkle.seal_state(place.count, root)
-        else:
-            bound = places.seal_tensor(s.kept, root)
-    assert bound == s.claimed, "roots"
-    s.claimed = root
-    place.flags = (place.flags | places.SHOWN) & ~places.SEALED
+    assert places.is_held_later(place.kind), "kind"
+    places.check_count(place, places.width(s.clock, place.kind), roots)
+    data: Bytes[32 * ROW + 64] = slice(abi_encode(roots), 64, 32 * len(roots))
+    s.held = keccak256(concat(s.held, keccak256(data)))
+    place.flags |= places.SHOWN
     s = places.moved(s, place)
     self.games[game] = keccak256(abi_encode(s))
-    log Shown(game=game, state=s, data=slice(abi_encode(roots), 64, 32 * len(roots)))
+    log Shown(game=game, state=s, data=data)
 
 
 @external
@@ -328,25 +320,58 @@ def pick(
     choice: uint256,
     root: bytes32,
     path: DynArray[bytes32, PATH],
+    held: bytes32,
+    row: bytes32,
 ):
     """
-    @notice Pick a root of the row that was shown, where more rows are to come below it.
+    @notice Pick a root of the row that was shown, where more is to be shown below it.
     @param who  The challenger.
     @param core Hash of what stays fixed.
     @param path From the root that is picked to the one that the row joins to.
+    @param held What is agreed, and `row` the hash of the row; zeros at a step.
     """
     self._require_for(who)
     self._require_due(game, state)
     assert state.seat == places.seat_hash(who, solver, core), "sender"
     s: places.State = state
     place: places.Place = places.due(s, True)
-    s, place = places.picked(s, place, choice, root, path)
+    s, place = places.picked(s, place, choice, root, path, held, row)
     if place.height == 0:
-        assert place.kind == places.LEAVES, "landing"
-        place.kind = places.LEAF
+        if place.kind == places.LEAVES:
+            place.kind = places.LEAF
+        else:
+            assert place.kind == places.OUTPUT_STEPS, "landing"
+            place = places.doubted_output(place)
     s = places.moved(s, place)
     self.games[game] = keccak256(abi_encode(s))
     log Picked(game=game, state=s)
+
+
+@external
+@nonreentrant
+def refute(
+    game: bytes32,
+    state: places.State,
+    challenger: address,
+    solver: address,
+    core: places.Core,
+    docket: Bytes[DOCKET_BYTES],
+    held: bytes32,
+    roots: DynArray[bytes32, ROW],
+):
+    """
+    @notice End a game in which a row was shown that does not join to what was claimed. Anyone may.
+    @param held  What is agreed.
+    @param roots The row.
+    """
+    self._require_due(game, state)
+    place: places.Place = places.due(state, True)
+    assert places.is_held_later(place.kind), "kind"
+    data: Bytes[32 * ROW + 64] = slice(abi_encode(roots), 64, 32 * len(roots))
+    assert keccak256(concat(held, keccak256(data))) == state.held, "row"
+    root: bytes32 = places.row_root(place, places.width(state.clock, place.kind), roots)
+    assert places.sealed(state, place, root) != state.claimed, "roots"
+    self._end(game, state, challenger, solver, core, docket, True, False)
 
 
 @external

@@ -91,43 +91,85 @@ struct Held:
 
 @internal
 @pure
-def row_root(place: Place, width: uint256, roots: DynArray[bytes32, ROW]) -> bytes32:
+def check_count(place: Place, width: uint256, roots: DynArray[bytes32, ROW]):
     """
-    @notice The root that a whole row below the place joins to.
+    @notice Refuse a row below the place that is not whole.
     """
     levels: uint256 = min(width, place.height)
     below: uint256 = place.height - levels
     first: uint256 = place.index << levels
     filled: uint256 = (place.count + (ONE << below) - 1) >> below
     assert len(roots) == min(first + (ONE << levels), filled) - first, "count"
-    return rows.fold(roots, below, levels)
+
+
+@internal
+@pure
+def row_root(place: Place, width: uint256, roots: DynArray[bytes32, ROW]) -> bytes32:
+    """
+    @notice The root that a whole row below the place joins to.
+    """
+    self.check_count(place, width, roots)
+    levels: uint256 = min(width, place.height)
+    return rows.fold(roots, place.height - levels, levels)
+
+
+@internal
+@pure
+def is_held_later(kind: uint256) -> bool:
+    """
+    @notice Whether a row at this level is shown before it is held to the root above it.
+    """
+    return kind == NAMES or kind == OUTPUT_STEPS or kind == NODES or kind == LEAVES
+
+
+@internal
+@pure
+def sealed(s: State, place: Place, root: bytes32) -> bytes32:
+    """
+    @notice What is claimed where the whole row joins to `root`.
+    """
+    if place.flags & SEALED == 0:
+        return root
+    if place.kind == NAMES:
+        return merkle.seal_state(place.count, root)
+    return self.seal_tensor(s.kept, root)
 
 
 @internal
 @pure
 def picked(
-    s: State, place: Place, choice: uint256, root: bytes32, path: DynArray[bytes32, PATH]
+    s: State,
+    place: Place,
+    choice: uint256,
+    root: bytes32,
+    path: DynArray[bytes32, PATH],
+    held: bytes32,
+    row: bytes32,
 ) -> (State, Place):
     """
-    @notice The subtree that a pick leads to.
+    @notice The subtree that a pick leads to. That its root stands in the row that was shown is not
+            asked: it must stand under what is claimed, where there is no other.
+    @param held What is agreed, and `row` the hash of the row, where the row is held later.
     """
     after: State = s
     p: Place = place
-    assert (
-        p.kind == NAMES or p.kind == OUTPUT_STEPS or p.kind == TRACE or p.kind == STEP
-        or p.kind == NODES or p.kind == LEAVES
-    ), "kind"
+    if self.is_held_later(p.kind):
+        assert keccak256(concat(held, row)) == s.held, "held"
+        after.held = held
+    else:
+        assert p.kind == TRACE or p.kind == STEP, "kind"
     levels: uint256 = min(self.width(s.clock, p.kind), p.height)
     below: uint256 = p.height - levels
     first: uint256 = p.index << levels
     filled: uint256 = (p.count + (ONE << below) - 1) >> below
     assert choice < ONE << levels and first + choice < filled, "choice"
     assert len(path) == levels, "path"
-    assert merkle.climb(root, choice, path, 0, levels) == s.claimed, "root"
+    joined: bytes32 = merkle.climb(root, choice, path, 0, levels)
+    assert self.sealed(s, p, joined) == s.claimed, "root"
     after.claimed = root
     p.height = below
     p.index = first + choice
-    p.flags &= ~SHOWN
+    p.flags &= ~(SHOWN | SEALED)
     if p.kind == TRACE or p.kind == STEP:
         p.kind = NODES
         p.flags = 0
@@ -324,3 +366,17 @@ def claim(s: State, place: Place, held: Held) -> openings.Claim:
     return openings.Claim(
         node=leaf, trace=held.trace, values=held.values, element=place.index
     )
+
+
+@internal
+@pure
+def doubted_output(place: Place) -> Place:
+    """
+    @notice The output of step `place.index` is in doubt, and what its state before is nobody says.
+    """
+    p: Place = empty(Place)
+    p.turn = place.turn
+    p.kind = STEP
+    p.flags = OUTPUT | UNSURE
+    p.step = place.index
+    return p

@@ -127,12 +127,15 @@ def carried(
     path: DynArray[bytes32, SHORT_PATH],
 ) -> bool:
     """
-    @notice Whether an entry that the Program never touches is the one before the step.
+    @notice Whether an entry that the Program never touches is the one before the step; or whether
+            the root that was shown before a step is the receipt's.
     @param tensor That entry's before the step.
     @param path   From it to the root of that state.
     """
     place: places.Place = places.unpacked(state.place)
     assert place.kind == places.CARRIED, "kind"
+    if place.flags & places.UNSURE != 0:
+        return state.claimed == state.held  # the root shown, and the one that the receipt says
     if core.names == 0:
         return state.claimed == merkle.seal_state(0, empty(bytes32))  # there is no other root
     assert keccak256(name) == state.kept, "name"

@@ -93,7 +93,7 @@ def begin(
         place.count = read.steps
         place.height = merkle.depth(read.steps)
         if place.height == 0:
-            s, place = self._doubt_output(s, place, receipt, read)
+            place = places.doubted_output(place)
     s.clock = terms.clock
     s.seat = places.seat_hash(terms.challenger, terms.solver, keccak256(abi_encode(core)))
     s.place = places.packed(place)
@@ -186,6 +186,8 @@ def pick_entry(
     choice: uint256,
     root: bytes32,
     path: DynArray[bytes32, PATH],
+    held: bytes32,
+    row: bytes32,
     entry: Entry,
 ) -> places.State:
     """
@@ -194,7 +196,7 @@ def pick_entry(
     s: places.State = state
     place: places.Place = places.due(s, True)
     self._require_seat(s, sender, solver, keccak256(abi_encode(core)))
-    s, place = places.picked(s, place, choice, root, path)
+    s, place = places.picked(s, place, choice, root, path, held, row)
     assert place.kind == places.NAMES and place.height == 0, "kind"
     s, place = self._doubt_entry(s, place, core, entry)
     return places.moved(s, place)
@@ -235,31 +237,6 @@ def pick_steps(
 
 @external
 @view
-def pick_output(
-    state: places.State,
-    sender: address,
-    solver: address,
-    core: places.Core,
-    choice: uint256,
-    root: bytes32,
-    path: DynArray[bytes32, PATH],
-    receipt: Bytes[RECEIPT_BYTES],
-) -> places.State:
-    """
-    @notice Pick the step whose output is doubted.
-    """
-    s: places.State = state
-    place: places.Place = places.due(s, True)
-    self._require_seat(s, sender, solver, keccak256(abi_encode(core)))
-    s, place = places.picked(s, place, choice, root, path)
-    assert place.kind == places.OUTPUT_STEPS and place.height == 0, "kind"
-    assert spelling.receipt_name(receipt) == core.receipt, "receipt"
-    s, place = self._doubt_output(s, place, receipt, spelling.receipt(receipt))
-    return places.moved(s, place)
-
-
-@external
-@view
 def pick_before(
     state: places.State,
     sender: address,
@@ -289,7 +266,14 @@ def pick_before(
     s.claimed = before
     place.node = place.step
     place.step = segment * read.steps // read.segments
-    s, place = self._doubt_steps(s, place, core)
+    if place.step == place.node:
+        # the receipt says the root there, so that there is nothing left to walk
+        place = places.Place(
+            kind=places.CARRIED, flags=places.UNSURE, turn=place.turn, step=place.step, node=0,
+            count=0, height=0, index=0,
+        )
+    else:
+        s, place = self._doubt_steps(s, place, core)
     return places.moved(s, place)
 
 
@@ -353,31 +337,6 @@ def _doubt_entry(s: places.State, place: places.Place, core: places.Core, entry:
     p.kind = places.TRACE
     p.node = head.state_node
     p.count = head.nodes
-    return after, p
-
-
-@internal
-@pure
-def _doubt_output(
-    s: places.State,
-    place: places.Place,
-    receipt: Bytes[RECEIPT_BYTES],
-    read: spelling.Receipt,
-) -> (places.State, places.Place):
-    """
-    @notice The output of step `place.index` is in doubt.
-    """
-    after: places.State = s
-    p: places.Place = empty(places.Place)
-    p.turn = place.turn
-    p.kind = places.STEP
-    p.flags = places.OUTPUT
-    p.step = place.index
-    segment: uint256 = self._segment(read, p.step)
-    if segment * read.steps // read.segments == p.step:
-        after.held = spelling.root_at(receipt, read, segment)
-    else:
-        p.flags |= places.UNSURE
     return after, p
 
 

@@ -229,6 +229,8 @@ def pick_node(
     choice: uint256,
     root: bytes32,
     path: DynArray[bytes32, PATH],
+    held: bytes32,
+    row: bytes32,
     node: Bytes[NODE_BYTES],
     node_path: DynArray[bytes32, PATH],
 ) -> places.State:
@@ -240,7 +242,7 @@ def pick_node(
     s: places.State = state
     place: places.Place = places.due(s, True)
     self._require_seat(s, sender, solver, keccak256(abi_encode(core)))
-    s, place = places.picked(s, place, choice, root, path)
+    s, place = places.picked(s, place, choice, root, path, held, row)
     assert place.kind == places.NODES and place.height == 0, "kind"
     leaf: bytes32 = merkle.node_leaf(node)
     levels: uint256 = merkle.depth(place.count + 1)

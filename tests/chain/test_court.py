@@ -10,17 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skerry.chain.abi import contract
-from skerry.chain.court_calls import Case, Verdict, judge_call, reveal_call, timeout_call
+from skerry.chain.court_calls import (
+    Case,
+    Verdict,
+    judge_call,
+    refute_call,
+    reveal_call,
+    timeout_call,
+)
 from skerry.chain.court_words import CARRIED, POINT
 from skerry.chain.disputes import Answerer, Doubter, Opened, Picked, Shown
 from skerry.chain.moves import Call
-from skerry.messages.disputes import Reveal
+from skerry.messages.disputes import Reveal, RevealRoots
 from skerry.verify.clock import Clock
 from skerry.verify.court import CourtRefused, Docks
 from skerry.verify.game import Game
 from skerry.verify.judged import node_leaf
 from skerry.verify.positions import Point
-from skerry.verify.terms import Arities, MoveRefused
+from skerry.verify.terms import Arities, MoveRefused, Wrong
 from tests.chain.court_evm import (
     BOND,
     BUDGET,
@@ -178,16 +185,45 @@ def held_to_the_rules(match: Match, data: st.DataObject) -> None:
         answer.turn,
     ):
         return  # the chain knows neither; its state says which game and turn a call is for
-    assert rules_refuse(before, garbage) == chain_refuses(match, before, garbage)
+    wrong = rules_refuse(before, garbage)
+    # a row is held to what is claimed later: it is taken, and loses when somebody refutes it
+    assert chain_refuses(match, before, garbage) == (wrong not in (None, Wrong.ROOTS))
+    if wrong is Wrong.ROOTS:
+        assert isinstance(garbage, RevealRoots)
+        refuted(match, before, garbage)
 
 
-def rules_refuse(game: Game, message: Reveal) -> bool:
-    """Return whether the rules refuse a reveal."""
+def refuted(match: Match, before: Game, garbage: RevealRoots) -> None:
+    """Show that a row which does not join loses, and only such a row."""
+    court, case, stand = match.court, match.answerer.case, match.answerer.stand
+    answer = match.answerer.walk.answer
+    assert stand is not None
+    assert isinstance(answer, RevealRoots)
+    snapshot, heard = court.evm.snapshot(), len(court.heard)
+    for row, won in ((answer, False), (garbage, True)):
+        inner = court.evm.snapshot()
+        court.send(SOLVER, reveal_call(case, stand, before, row))
+        shown = court.heard[-1]
+        assert isinstance(shown, Shown)
+        call = refute_call(case, replace(stand, state=shown.state), before, row.roots)
+        if won:
+            court.send(THIRD, call)
+            assert court.heard[-1].challenger_won  # type: ignore[union-attr]
+        else:
+            with pytest.raises(Refused, match="roots"):
+                court.send(THIRD, call)
+        court.evm.revert(inner)
+    court.evm.revert(snapshot)
+    del court.heard[heard:]
+
+
+def rules_refuse(game: Game, message: Reveal) -> Wrong | None:
+    """Return why the rules refuse a reveal, or None."""
     try:
         game.reveal(message)
-    except MoveRefused:
-        return True
-    return False
+    except MoveRefused as refused:
+        return refused.wrong
+    return None
 
 
 def chain_refuses(match: Match, game: Game, message: Reveal) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -82,9 +82,9 @@ class Run:
         task = self.holding.pop(worker)
         self.feed(TaskDone(worker, task, root_after(task)))
 
-    def kill(self, worker: str, detail: str = "killed") -> None:
+    def kill(self, worker: str, detail: str = "killed", *, killed: bool = False) -> None:
         self.holding.pop(worker, None)
-        self.feed(WorkerLost(worker, detail))
+        self.feed(WorkerLost(worker, detail, killed))
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -246,6 +246,28 @@ def test_a_task_that_kills_its_workers_stops_the_run_with_the_last_words() -> No
     assert run.end is not None
     assert run.end.kind == "crashing"
     assert "segmentation fault" in run.end.detail
+
+
+@given(moments=st.lists(st.booleans(), max_size=15))
+def test_workers_that_somebody_kills_are_replaced_as_often_as_that(moments: list[bool]) -> None:
+    run = Run(TERMS)
+    for turn, joined in enumerate(moments):
+        if joined:
+            run.feed(WorkerJoined(f"w{turn}"))
+            run.kill(f"w{turn}", "signal 9", killed=True)
+        else:
+            run.feed(StartFailed("signal 9", killed=True))
+    assert run.end is None
+
+
+def test_a_kernel_that_kills_whoever_joins_stops_the_run_in_the_end() -> None:
+    run = Run(TERMS)
+    for turn in range(TERMS.kills_max):
+        assert run.end is None
+        run.feed(WorkerJoined(f"w{turn}"))
+        run.kill(f"w{turn}", "signal 9", killed=True)
+    assert run.end is not None
+    assert run.end.kind == "crashing"
 
 
 def test_processes_that_never_connect_stop_the_run() -> None:

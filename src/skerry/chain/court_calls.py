@@ -30,7 +30,9 @@ from skerry.chain.court_words import (
     item_of,
     name_word,
     piece_path,
+    row_digest,
     row_path,
+    words_of,
 )
 from skerry.chain.moves import Call
 from skerry.commit.state import open_state, state_leaves, state_root
@@ -312,10 +314,12 @@ def _row_pick(case: Case, stand: Stand, game: Game, after: Game, message: Pick) 
         descent, arity = at.descent, arity_of(case.terms, at)
     height, _, _ = descent.row_span(arity)
     roots = game.shown.roots
+    levels = descent.levels(arity)
     row = (
         message.choice,
         roots[message.choice],
-        row_path(roots, height, descent.levels(arity), message.choice),
+        row_path(roots, height, levels, message.choice),
+        *_kept_row(Game(game.terms, at, game.turn), roots),
     )
     match after.position:
         case Leaf() | Leaves() if isinstance(at, Trace | Step | Nodes):
@@ -325,12 +329,23 @@ def _row_pick(case: Case, stand: Stand, game: Game, after: Game, message: Pick) 
             assert after.position.name is not None, "an entry has a name"
             entry = case.entry(after.position.name)
             return _moved(case, stand, who, "pick_entry", seat.solver, stand.core, *row, entry)
-        case Step() if isinstance(at, OutputSteps):
-            receipt = case.receipt
-            return _moved(case, stand, who, "pick_output", seat.solver, stand.core, *row, receipt)
         case _:
             facts = (stand.game, stand.words, who, seat.solver, seat.core.digest())
             return Call("court", "pick", (*facts, *row))
+
+
+def _kept_row(before: Game, roots: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Return what is agreed and the row's hash, which a pick from a row held later must say."""
+    if isinstance(before.position, Trace | Step):
+        return bytes(32), bytes(32)
+    return words_of(before).held, row_digest(roots)
+
+
+def refute_call(case: Case, stand: Stand, before: Game, roots: Sequence[bytes]) -> Call:
+    """Return the call that ends a game by a row that does not join; `before` is the one before."""
+    seat = stand.seat
+    facts = (stand.game, stand.words, seat.challenger, seat.solver, stand.core, case.docket)
+    return Call("court", "refute", (*facts, words_of(before).held, roots))
 
 
 def held_of(case: Case, point: Point | Leaf) -> tuple[Any, ...]:

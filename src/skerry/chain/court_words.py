@@ -11,7 +11,7 @@ Pure    No IO.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
@@ -30,6 +30,7 @@ from skerry.verify.judged import node_leaf
 from skerry.verify.positions import (
     Boundary,
     Carried,
+    Contradiction,
     Leaf,
     Leaves,
     Mismatch,
@@ -285,6 +286,8 @@ def _words(game: Game) -> Words:
         case Carried() as at:
             place = _tree(CARRIED, turn, at.entry, step=at.step)
             return Words(place, at.before, keccak(at.name.encode()), at.entry.claimed)
+        case Contradiction() as at:
+            return Words(Place(CARRIED, UNSURE, turn, at.step), at.said, NOTHING, at.shown)
         case Boundary() | Mismatch():
             raise AssertionError("a chain knows no such position: it doubts whole steps")
 
@@ -328,17 +331,19 @@ def _runs_words(game: RunsGame) -> Words:
     return Words(flagged, words.held, kept, keccak(words.claimed + pieces_root(game.shown.data)))
 
 
-def _flagged(place: Place) -> Place:
-    flags = (place.flags | SHOWN) & ~SEALED
-    return Place(
-        place.kind, flags, place.turn, place.step, place.node, place.count, place.height,
-        place.index,
-    )  # fmt: skip
+def with_flags(place: Place, flags: int) -> Place:
+    """Return a place with other flags."""
+    return replace(place, flags=flags)
+
+
+def row_digest(roots: Sequence[bytes]) -> bytes:
+    """Return the hash by which a row is kept that is held to what is claimed later."""
+    return keccak(b"".join(roots))
 
 
 def _shown_words(game: Game, words: Words, shown: Reveal) -> Words:
     """Return where a game stands after the solver's reveal."""
-    terms, place = game.terms, _flagged(words.place)
+    place = with_flags(words.place, (words.place.flags | SHOWN) & ~SEALED)
     match game.position, shown:
         case Steps(), RevealRoots():
             return Words(place, words.held, roots_digest(shown.roots), words.claimed)
@@ -354,11 +359,10 @@ def _shown_words(game: Game, words: Words, shown: Reveal) -> Words:
             return Words(place, step_held(at.before, trace), NOTHING, root)
         case Leaf(), RevealLeaf():
             return Words(place, words.held, words.kept, pieces_root(shown.data))
-        case (Names() | OutputSteps() | Nodes() | Leaves()) as at, RevealRoots():
-            arity = arity_of(terms, at)
-            height, _, _ = at.descent.row_span(arity)
-            root = fold(shown.roots, height, at.descent.levels(arity))
-            return Words(place, words.held, words.kept, root)
+        case Names() | OutputSteps() | Nodes() | Leaves(), RevealRoots():
+            place = with_flags(words.place, words.place.flags | SHOWN)
+            held = keccak(words.held + row_digest(shown.roots))
+            return Words(place, held, words.kept, words.claimed)
         case _:
             raise AssertionError("a reveal passed the rules of a level that does not take it")
 

@@ -28,6 +28,7 @@ from skerry.chain.court_calls import (
     leaf_pick,
     open_call,
     pick_call,
+    refute_call,
     reveal_call,
     settle_call,
     timeout_call,
@@ -51,6 +52,7 @@ from skerry.verify.descent import Descent
 from skerry.verify.game import Game
 from skerry.verify.positions import Leaf, Mismatch, Point, Step, Steps, Trace
 from skerry.verify.runs_game import RunsGame, parts_data, parts_of
+from skerry.verify.terms import MoveRefused, Wrong
 from skerry.verify.walk import Challenger, Respondent, RunRoots
 
 _STATE = "(uint256,bytes32,uint256,bytes32,bytes32,bytes32)"
@@ -217,7 +219,12 @@ class Doubter:
             return judge_call(self.case, self.stand, counted_verdict(self.case))
         message = heard_reveal(before, event.data)
         self.heard.hear(before, message)
-        shown = before.reveal(message)
+        try:
+            shown = before.reveal(message)
+        except MoveRefused as refused:
+            if refused.wrong is Wrong.ROOTS and isinstance(message, RevealRoots):
+                return refute_call(self.case, self.stand, before, message.roots)
+            raise
         _same(shown, event.state)
         self.walk = self.walk.tell(message)
         pick = self.walk.ask

@@ -35,7 +35,7 @@ from skerry.verify.folds import run_fold
 from skerry.verify.game import Game
 from skerry.verify.judged import Judged, Opened, read_node
 from skerry.verify.leaf import Gathered, element
-from skerry.verify.positions import Carried, Mismatch, Nodes, Point, Step, Trace
+from skerry.verify.positions import Carried, Contradiction, Mismatch, Nodes, Point, Step, Trace
 from skerry.verify.runs_game import RunsGame
 from skerry.verify.walk import RunRoots
 
@@ -142,6 +142,8 @@ def verdict_of(case: Case, run: RunRoots, heard: HeardTrace, game: Game | RunsGa
     point = game.point if isinstance(game, RunsGame) else game.position
     if isinstance(point, Carried):
         return _carried(case, run, point)
+    if isinstance(point, Contradiction):
+        return carried_verdict(case, "", bytes(32), ())
     if isinstance(point, Mismatch):
         before = run.states([point.step])[0]
         return left_verdict(case, point, run.values(point.step), before)

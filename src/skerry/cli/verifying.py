@@ -10,7 +10,14 @@ import typer
 from skerry.base.ids import nickname
 from skerry.base.units import format_bytes, format_count, format_seconds
 from skerry.cli import console
-from skerry.messages.disputes import Open, Pick, RevealLeaf, RevealRoots, RevealTrace
+from skerry.messages.disputes import (
+    Open,
+    Pick,
+    RevealLeaf,
+    RevealRoots,
+    RevealStep,
+    RevealTrace,
+)
 from skerry.messages.receipts import Receipt
 from skerry.node.checking import answer, run_of, verify_receipt, walk_to_lie
 from skerry.node.dispute import Move, WalkResult, read_receipt
@@ -90,7 +97,7 @@ def describe_move(move: Move) -> str:
             return f"challenger  picks part {move.choice}"
         case RevealRoots():
             return f"respondent  reveals {len(move.roots)} roots"
-        case RevealTrace():
+        case RevealTrace() | RevealStep():
             return f"respondent  reveals the trace of the step, {len(move.roots)} roots"
         case RevealLeaf():
             return f"respondent  reveals a leaf of {len(move.data)} bytes"

@@ -43,6 +43,7 @@ from skerry.messages.wire import Message, MessageUnexpected, decode, encode
 from skerry.node.clocks import RealClock
 from skerry.node.events import RunEvent, WorkerDown, WorkerUp
 from skerry.node.ledger import Ledger, Start
+from skerry.node.processes import Death
 from skerry.node.telling import Telling
 from skerry.storage import BlobMissing
 from skerry.train.rounds import (
@@ -144,7 +145,7 @@ class Coordinator:
         self._state = begin_rounds(terms, at=start.round, root=start.root, saved=start.saved)
         self._events: asyncio.Queue[tuple[Event, Payload]] = asyncio.Queue()
         self._peers: dict[str, Peer] = {}
-        self._exits: dict[int, asyncio.Future[str]] = {}
+        self._exits: dict[int, asyncio.Future[Death]] = {}
         self._joined = 0
         self._bug: Exception | None = None
 
@@ -178,7 +179,8 @@ class Coordinator:
         except PeerError as error:
             detail = error.message
         await link.close()
-        self._events.put_nowait((WorkerLost(peer.name, await self._reason(peer, detail)), None))
+        death = await self._death(peer, detail)
+        self._events.put_nowait((WorkerLost(peer.name, death.words, death.killed), None))
 
     async def _welcome(self, link: Link) -> Peer:
         hello = await self._first(link)
@@ -253,22 +255,22 @@ class Coordinator:
 
     # -- deaths
 
-    async def _reason(self, peer: Peer, detail: str) -> str:
+    async def _death(self, peer: Peer, detail: str) -> Death:
         """Return why a worker is gone: its process's own words where it is one of ours."""
         if not self._exits[peer.pid].done() and not self._hands.owns(peer.pid):
-            return detail
+            return Death(detail)
         with contextlib.suppress(TimeoutError):
             return await asyncio.wait_for(asyncio.shield(self._exits[peer.pid]), _EXIT_SECONDS)
         self._hands.kill(peer.pid)
-        return detail
+        return Death(detail)
 
-    def process_ended(self, pid: int, words: str) -> None:
+    def process_ended(self, pid: int, death: Death) -> None:
         """Take note that a local worker process ended."""
         if pid in self._exits:
             if not self._exits[pid].done():
-                self._exits[pid].set_result(words)
+                self._exits[pid].set_result(death)
         else:
-            self._events.put_nowait((StartFailed(words), None))
+            self._events.put_nowait((StartFailed(death.words, death.killed), None))
 
     def stop(self, detail: str) -> None:
         """Ask the run to stop."""

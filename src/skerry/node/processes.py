@@ -17,12 +17,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from skerry.node.session import SECRET_VARIABLE
 from skerry.storage import StorageError
 
 _TAIL_BYTES = 2000
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_KILLED: Final = (-signal.SIGKILL, -signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,14 @@ class CrewTerms:
         return self.threads or max(1, (os.cpu_count() or 1) // max(self.workers, 1))
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How a process ended: the end of what it wrote, and whether something killed it."""
+
+    words: str
+    killed: bool = False
+
+
 @dataclass
 class Crew:
     """The worker processes of one run.
@@ -54,12 +64,12 @@ class Crew:
     Attributes:
         terms: how they are started.
         run: the run's folder.
-        on_exit: told the pid of a process that ended, and its last words.
+        on_exit: told the pid of a process that ended, and how.
     """
 
     terms: CrewTerms
     run: Path
-    on_exit: Callable[[int, str], None]
+    on_exit: Callable[[int, Death], None]
     _processes: dict[int, asyncio.subprocess.Process] = field(default_factory=dict)
     _watching: set[asyncio.Task[None]] = field(default_factory=set)
     _ending: bool = False
@@ -80,13 +90,16 @@ class Crew:
                     process = await self._spawn(slot, address, secret, words.fileno())
                     start = words.tell()
             except OSError as error:
-                self.on_exit(0, str(StorageError(log, "starting a worker that logs to", error)))
+                trouble = StorageError(log, "starting a worker that logs to", error)
+                self.on_exit(0, Death(str(trouble)))
                 return
             self._processes[process.pid] = process
             code = await process.wait()
             del self._processes[process.pid]
             if not self._ending:
-                self.on_exit(process.pid, last_words(code, log, start))
+                self.on_exit(
+                    process.pid, Death(last_words(code, log, start), killed=code in _KILLED)
+                )
 
     async def _spawn(
         self, slot: int, address: str, secret: bytes, words: int

@@ -40,6 +40,8 @@ class RoundTerms:
         eval_every: rounds between evaluations; 0 evaluates only the last state.
         eval_parts: into how many tasks an evaluation is cut; 0 never evaluates.
         failures_max: so many failures of one task stop the run.
+        kills_max: so many workers killed at one task stop the run too: somebody else's doing, but
+            the kernel kills as well when memory runs out, and would do so forever.
         patience: how many times the longest measured duration a task may take.
         slack: milliseconds that any task may take beyond that.
     """
@@ -50,6 +52,7 @@ class RoundTerms:
     eval_every: int = 0
     eval_parts: int = 0
     failures_max: int = 3
+    kills_max: int = 16
     patience: int = 8
     slack: int = 5000
 
@@ -76,17 +79,19 @@ class WorkerJoined:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """A worker is gone, with what is known about why."""
+    """A worker is gone, with what is known about why, and whether something killed it."""
 
     worker: str
     detail: str = ""
+    killed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StartFailed:
-    """A worker process ended before it was connected."""
+    """A worker process ended, or was killed, before it was connected."""
 
     detail: str = ""
+    killed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +211,7 @@ class RoundState:
     last_worker: Mapping[int, str] = field(default_factory=dict)
     measured: Mapping[TaskKind, tuple[int, ...]] = field(default_factory=dict)
     failures: Mapping[Task, int] = field(default_factory=dict)
+    kills: Mapping[Task, int] = field(default_factory=dict)
     end: End | None = None
 
     @property
@@ -260,10 +266,10 @@ def tick(state: RoundState, event: Event, now: int) -> tuple[RoundState, tuple[E
         case WorkerJoined(worker):
             assert worker not in state.workers, f"{worker} joined twice"
             state = replace(state, workers=_with(state.workers, worker, Worker()))
-        case WorkerLost(worker, detail):
-            state = _lose(state, worker, detail)
-        case StartFailed(detail):
-            state = _blame(state, Task(state.round, "join"), detail)
+        case WorkerLost(worker, detail, killed):
+            state = _lose(state, worker, detail, killed=killed)
+        case StartFailed(detail, killed):
+            state = _blame(state, Task(state.round, "join"), detail, killed=killed)
         case TaskDone(worker, task, root):
             state = _finish_task(state, worker, task, root, now, effects)
         case TaskFailed(worker, task, detail):
@@ -300,8 +306,8 @@ def _finish_task(
         return state
     took = now - state.workers[worker].since
     recent = (*state.measured.get(task.kind, ()), took)[-_MEASURED_MAX:]
-    failures = {key: count for key, count in state.failures.items() if key != _blamed(task)}
-    state = replace(state, measured=_with(state.measured, task.kind, recent), failures=failures)
+    state = _forgive(state, task)
+    state = replace(state, measured=_with(state.measured, task.kind, recent))
     if task.kind in ("join", "merge"):
         at = task.round + (task.kind == "merge")
         state = replace(state, workers=_with(state.workers, worker, Worker(at=at)))
@@ -331,18 +337,18 @@ def _see_root(
     if at > state.round:
         assert at == state.round + 1, "a worker merged what was not there to merge"
         effects.append(Record(state.round, root))
-        state = replace(state, round=at, done=frozenset(), failures={})
+        state = replace(state, round=at, done=frozenset(), failures={}, kills={})
     return replace(state, roots=_with(roots, at, root))
 
 
-def _lose(state: RoundState, worker: str, detail: str) -> RoundState:
+def _lose(state: RoundState, worker: str, detail: str, *, killed: bool = False) -> RoundState:
     """Forget a worker and put its task back."""
     known = state.workers.get(worker)
     if known is None:
         return state
     rest = {name: value for name, value in state.workers.items() if name != worker}
     state = replace(state, workers=rest)
-    return state if known.task is None else _blame(state, known.task, detail)
+    return state if known.task is None else _blame(state, known.task, detail, killed=killed)
 
 
 def _blamed(task: Task) -> Task:
@@ -350,13 +356,25 @@ def _blamed(task: Task) -> Task:
     return Task(-1, "join") if task.kind == "join" else task
 
 
-def _blame(state: RoundState, task: Task, detail: str) -> RoundState:
-    """Count a failure of a task; too many of one end the run."""
-    count = state.failures.get(_blamed(task), 0) + 1
-    state = replace(state, failures=_with(state.failures, _blamed(task), count))
-    if count >= state.terms.failures_max:
+def _blame(state: RoundState, task: Task, detail: str, *, killed: bool = False) -> RoundState:
+    """Count a failure of a task, or a kill at it; too many of one end the run."""
+    counts = state.kills if killed else state.failures
+    most = state.terms.kills_max if killed else state.terms.failures_max
+    count = counts.get(_blamed(task), 0) + 1
+    counts = _with(counts, _blamed(task), count)
+    state = replace(state, kills=counts) if killed else replace(state, failures=counts)
+    if count >= most:
         return replace(state, end=End("crashing", f"{_name(task)} failed {count} times: {detail}"))
     return state
+
+
+def _forgive(state: RoundState, task: Task) -> RoundState:
+    """Forget the failures of a task that somebody has done."""
+    failures, kills = (
+        {key: count for key, count in counts.items() if key != _blamed(task)}
+        for counts in (state.failures, state.kills)
+    )
+    return replace(state, failures=failures, kills=kills)
 
 
 def _name(task: Task) -> str:

@@ -12,7 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from skerry.messages.disputes import Open, Pick, Reveal
-from skerry.verify.positions import ENDS, Carried, Mismatch, Point, Position, opening
+from skerry.verify.positions import (
+    ENDS,
+    Carried,
+    Contradiction,
+    Mismatch,
+    Point,
+    Position,
+    opening,
+)
 from skerry.verify.terms import MoveRefused, Terms, Wrong
 
 
@@ -56,7 +64,7 @@ class Game:
         _same_game(self.terms, message.game)
         position = self.position
         if (
-            isinstance(position, Point | Carried | Mismatch)
+            isinstance(position, Point | Carried | Mismatch | Contradiction)
             or self.shown
             or message.turn != self.turn
         ):
@@ -73,7 +81,7 @@ class Game:
         _same_game(self.terms, message.game)
         position, shown = self.position, self.shown
         if (
-            isinstance(position, Point | Carried | Mismatch)
+            isinstance(position, Point | Carried | Mismatch | Contradiction)
             or shown is None
             or message.turn != self.turn + 1
         ):

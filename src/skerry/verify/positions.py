@@ -43,6 +43,7 @@ __all__ = [
     "ENDS",
     "Boundary",
     "Carried",
+    "Contradiction",
     "Leaf",
     "Leaves",
     "Mismatch",
@@ -214,7 +215,8 @@ class Step(Level):
 
     Attributes:
         step: the step.
-        before: root of the agreed state before it; empty where nobody has said it yet.
+        before: root of the agreed state before it; empty where an output is doubted, so that no
+            receipt must be read to find it.
         claimed: the state root after the step, or the tensor digest of one output of it.
         name: the output, or None where the state is doubted.
     """
@@ -247,6 +249,8 @@ class Step(Level):
         if choice > len(shown.roots):
             segment = bisect_right(terms.bounds, self.step) - 1
             first, agreed = terms.bounds[segment], terms.bound_roots[segment]
+            if first == self.step:
+                return Contradiction(self.step, agreed, before)
             return doubt_steps(terms, first, self.step, agreed, before)
         whole = Descent.of(len(terms.program.nodes), b"")
         trace = _trace_of(whole, shown.roots, terms.cuts.nodes)
@@ -268,6 +272,15 @@ class Mismatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Contradiction:
+    """The end: the root shown before `step` is not the one that the receipt says there."""
+
+    step: int
+    said: bytes
+    shown: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Carried:
     """The end: an entry that the Program never touches differs after a step and not before it."""
 
@@ -278,10 +291,19 @@ class Carried:
 
 
 Position: TypeAlias = (
-    Steps | Names | OutputSteps | Boundary | Trace | Step | Mismatch | Carried | Inside
+    Steps
+    | Names
+    | OutputSteps
+    | Boundary
+    | Trace
+    | Step
+    | Mismatch
+    | Contradiction
+    | Carried
+    | Inside
 )
 
-ENDS = (Point, Carried, Mismatch)
+ENDS = (Point, Carried, Mismatch, Contradiction)
 
 
 def _trace_of(whole: Descent, roots: tuple[bytes, ...], arity: int) -> bytes:
@@ -339,8 +361,7 @@ def _doubt_output(terms: Terms, name: str, descent: Descent) -> Position:
         return OutputSteps(name, descent)
     step = descent.index
     if terms.whole_steps:
-        before = terms.bound_roots[terms.bounds.index(step)] if step in terms.bounds else b""
-        return Step(step, before, descent.claimed, name)
+        return Step(step, b"", descent.claimed, name)
     if step not in terms.bounds:
         return Boundary(step, name, descent)
     before = terms.bound_roots[terms.bounds.index(step)]

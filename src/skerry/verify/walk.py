@@ -35,6 +35,7 @@ from skerry.verify.game import Game
 from skerry.verify.positions import (
     Boundary,
     Carried,
+    Contradiction,
     Leaf,
     Leaves,
     Mismatch,
@@ -377,7 +378,7 @@ def _answer(game: Game, run: RunRoots) -> Reveal:
         case Leaf():
             data = run.leaf(level.step, level.node, level.descent.index)
             return RevealLeaf(terms.game, game.turn, data)
-        case Point() | Carried() | Mismatch():
+        case Point() | Carried() | Mismatch() | Contradiction():
             raise AssertionError("no reveal is due after the end")
 
 
@@ -423,6 +424,17 @@ def _finding(game: Game, run: RunRoots) -> Finding | None:
                 name=at.name,
                 claimed=at.claimed,
                 own=run.outputs(at.name)[at.step] if at.name else state_root(after),
+            )
+        case Contradiction():
+            return Finding(
+                segment=segment_of(unit.steps, unit.segments, at.step),
+                step=at.step,
+                node=None,
+                element=None,
+                op=LEFT,
+                name=None,
+                claimed=at.shown,
+                own=at.said,
             )
         case _:
             return None
