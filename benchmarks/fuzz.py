@@ -1,11 +1,13 @@
-"""Hostile and mutated Programs, job files, messages, receipts, updates and data manifests.
+"""Hostile and mutated Programs, job files, messages, receipts, updates, manifests and data files.
 
 `cases` inputs are tried; a `crash` is any exception that is not one of Skerry's own refusals. Every
-accepted Program is also priced, printed and (where small) run.
+accepted Program is also priced, printed and (where small) run; every data file is prepared from
+beginning to end, which takes long, so these come up once in `FILES_EVERY` turns.
 """
 
 from __future__ import annotations
 
+import itertools
 import struct
 import time
 from collections import Counter
@@ -14,6 +16,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.fuzz_files import file_seeds
 from benchmarks.measure import Note
 from skerry.base.chance import Chance
 from skerry.base.errors import SkerryError
@@ -28,6 +31,7 @@ from skerry.train import UpdateShape, pack_update, unpack_update
 
 RUN_LIMITS = Limits(nodes_max=4096, elements_max=1 << 16, bytes_peak_max=1 << 22,
                     operations_max=1 << 24)  # fmt: skip
+FILES_EVERY = 8
 JOB = """
 name = "fuzz"
 output_dir = "runs/fuzz"
@@ -161,23 +165,29 @@ def run(*, quick: bool, note: Note) -> dict[str, Any]:
     """Try mutations of every kind in turn."""
     deadline = time.perf_counter() + (40 if quick else 3600)
     wanted = 20_000 if quick else 120_000
-    kinds = seeds()
-    streams = {
-        name: mutations(seed, Chance.from_int(7).fork(name)) for name, (seed, _) in kinds.items()
-    }
-    tried, accepted, crashes = Counter[str](), Counter[str](), []
-    while tried.total() < wanted and time.perf_counter() < deadline:
-        for name, (_, read) in kinds.items():
-            data = next(streams[name])
-            tried[name] += 1
-            try:
-                read(data)
-                accepted[name] += 1
-            except SkerryError:
-                continue
-            except Exception as error:
-                crashes.append(f"{name}: {type(error).__name__}: {error} on {data.hex()}")
-                note(crashes[-1][:300])
+    tried, accepted, crashes = Counter[str](), Counter[str](), list[str]()
+    with file_seeds() as files:
+        kinds = seeds() | files
+        streams = {
+            name: mutations(seed, Chance.from_int(7).fork(name))
+            for name, (seed, _) in kinds.items()
+        }
+        for turn in itertools.count():
+            if tried.total() >= wanted or time.perf_counter() > deadline:
+                break
+            for name, (_, read) in kinds.items():
+                if name in files and turn % FILES_EVERY:
+                    continue
+                data = next(streams[name])
+                tried[name] += 1
+                try:
+                    read(data)
+                    accepted[name] += 1
+                except SkerryError:
+                    continue
+                except Exception as error:
+                    crashes.append(f"{name}: {type(error).__name__}: {error} on {data.hex()}")
+                    note(crashes[-1][:300])
     return {
         "cases": tried.total(), "crashes": len(crashes), "tried": dict(tried),
         "accepted": dict(accepted), "first_crashes": crashes[:3],
