@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from skerry.messages import disputes, receipts, rounds, wire
+from skerry.messages import disputes, membership, receipts, rounds, wire
 
 GENERATED = "<!-- Written by `make reference`; do not edit. -->\n"
 
@@ -36,6 +36,7 @@ Ed25519 over the message with a signature of zeros. How a run uses these message
 _SECTIONS = (
     ("Units and receipts", receipts),
     ("A run", rounds),
+    ("The network", membership),
     ("The dispute walk", disputes),
 )
 

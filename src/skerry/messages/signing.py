@@ -23,11 +23,12 @@ from skerry.base.digests import digest
 from skerry.base.errors import PeerError
 from skerry.base.ids import nickname
 from skerry.messages.fields import UNSIGNED
+from skerry.messages.membership import Announcement, Lease, LeaseTaken, Suspect
 from skerry.messages.receipts import Receipt
 from skerry.messages.wire import encode
 
 Sign: TypeAlias = Callable[[bytes], bytes]
-SignedKind: TypeAlias = Receipt  # a second signed kind joins here as a union
+SignedKind: TypeAlias = Receipt | Announcement | Lease | LeaseTaken | Suspect
 AnySigned = TypeVar("AnySigned", bound=SignedKind)
 
 

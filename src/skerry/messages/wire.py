@@ -24,6 +24,7 @@ from skerry.messages.disputes import (
     RevealStep,
     RevealTrace,
 )
+from skerry.messages.membership import MembershipMessage
 from skerry.messages.receipts import Receipt, Unit
 from skerry.messages.rounds import RoundMessage
 
@@ -40,6 +41,7 @@ Message: TypeAlias = (
     | RevealLeaf
     | RevealParts
     | RoundMessage
+    | MembershipMessage
 )
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
