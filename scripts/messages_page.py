@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from skerry.messages import disputes, membership, receipts, rounds, wire
+from skerry.messages import blobs, disputes, membership, receipts, rounds, wire
 
 GENERATED = "<!-- Written by `make reference`; do not edit. -->\n"
 
@@ -37,6 +37,7 @@ _SECTIONS = (
     ("Units and receipts", receipts),
     ("A run", rounds),
     ("The network", membership),
+    ("Blobs", blobs),
     ("The dispute walk", disputes),
 )
 

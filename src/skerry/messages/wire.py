@@ -15,6 +15,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from skerry.base.errors import PeerError
+from skerry.messages.blobs import BlobMessage
 from skerry.messages.disputes import (
     Open,
     Pick,
@@ -42,6 +43,7 @@ Message: TypeAlias = (
     | RevealParts
     | RoundMessage
     | MembershipMessage
+    | BlobMessage
 )
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 

@@ -7,6 +7,7 @@ Never   Looks into a frame, decides who may do what, or retries on its own.
 Start   reading at `port`, then `tcp`.
 """
 
+from skerry.transport.addresses import AddressMalformed, NodeAddress, parse_address
 from skerry.transport.memory import MemoryTransport
 from skerry.transport.port import (
     FRAME_BYTES_MAX,
@@ -21,12 +22,15 @@ from skerry.transport.tcp import TcpTransport
 
 __all__ = [
     "FRAME_BYTES_MAX",
+    "AddressMalformed",
     "Link",
     "LinkCounts",
     "LinkLost",
     "LinkRefused",
     "MemoryTransport",
+    "NodeAddress",
     "Pace",
     "TcpTransport",
     "Transport",
+    "parse_address",
 ]

@@ -37,6 +37,14 @@ class MemoryLink:
         return self._peer
 
     @property
+    def peer_key(self) -> bytes | None:
+        """None: nothing is proved within a process."""
+        return None
+
+    def admit(self) -> None:
+        """Do nothing: frames of one process are not limited."""
+
+    @property
     def counts(self) -> LinkCounts:
         """The bytes so far."""
         return self._counts

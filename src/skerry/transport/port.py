@@ -2,7 +2,9 @@
 
 What    `Transport.listen` and `.connect` give `Link`s; a `Link` sends and receives whole frames.
 Why     Sockets today, QUIC later and memory in tests must look the same to the rooms above.
-Rule    A frame arrives whole, once and in order, or the link is lost. A cancelled `receive` loses
+Rule    Everything is authenticated before the first frame: by a secret that both hold (TCP), or
+        by the peer's key, which is then `Link.peer_key` (iroh).
+        A frame arrives whole, once and in order, or the link is lost. A cancelled `receive` loses
         nothing: the next call returns the frame. An empty frame never reaches the caller.
 Units   Counted bytes are what the link itself puts on the wire: frame lengths, handshakes and
         heartbeats included; headers of the protocols below it are not visible here.
@@ -36,12 +38,13 @@ class LinkRefused(PeerError):
 
     code = "peer.refused"
 
-    def __init__(self, address: str, reason: str) -> None:
+    def __init__(self, address: str, reason: str, *, next_step: str = "") -> None:
         self.address = address
         self.reason = reason
         super().__init__(
             f"no link to {address}: {reason}",
-            next_step="check that the run is alive (`skerry ps`) and that its folder is the same",
+            next_step=next_step
+            or "check that the run is alive (`skerry ps`) and that its folder is the same",
         )
 
 
@@ -53,11 +56,14 @@ class Pace:
         beat_seconds: send a heartbeat when nothing else was sent for this long.
         silence_seconds: call a peer lost when nothing came for this long.
         connect_seconds: the time that a connection and its handshake may take.
+        hang_seconds: where a transport can tell a dead machine from a program that hangs: call a
+            peer lost when its machine answers but its program said nothing for this long.
     """
 
     beat_seconds: float = 2.0
     silence_seconds: float = 15.0
     connect_seconds: float = 10.0
+    hang_seconds: float = 30.0
 
 
 @dataclass(slots=True)
@@ -79,8 +85,21 @@ class Link(Protocol):
         ...
 
     @property
+    def peer_key(self) -> bytes | None:
+        """The peer's Ed25519 public key, proved by the transport; None where it proves none."""
+        ...
+
+    @property
     def counts(self) -> LinkCounts:
         """The bytes so far."""
+        ...
+
+    def admit(self) -> None:
+        """Take frames up to the transport's limit from now on.
+
+        Who accepts a link says this once he knows what the peer may do. Until then a transport
+        for strangers takes short frames only, so that nobody can fill the memory by dialling.
+        """
         ...
 
     async def send(self, frame: bytes) -> None:

@@ -69,6 +69,14 @@ class TcpLink:
         return self._peer
 
     @property
+    def peer_key(self) -> bytes | None:
+        """None: the secret proves the run, not who of it this is."""
+        return None
+
+    def admit(self) -> None:
+        """Do nothing: who holds the secret may send frames up to the limit."""
+
+    @property
     def counts(self) -> LinkCounts:
         """The bytes so far."""
         return self._counts
