@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "skerry"
 CODE_FOLDERS = ("src", "tests", "scripts", "benchmarks", "examples")
-PURE_FLOORS = 6
+PURE_FLOORS = 7
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
