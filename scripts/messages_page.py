@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from skerry.messages import blobs, disputes, membership, receipts, rounds, wire
+from skerry.messages import blobs, disputes, leased, membership, receipts, rounds, wire
 
 GENERATED = "<!-- Written by `make reference`; do not edit. -->\n"
 
@@ -38,6 +38,7 @@ _SECTIONS = (
     ("A run", rounds),
     ("The network", membership),
     ("Blobs", blobs),
+    ("Leased nodes of a job", leased),
     ("The dispute walk", disputes),
 )
 

@@ -23,12 +23,15 @@ from skerry.base.digests import digest
 from skerry.base.errors import PeerError
 from skerry.base.ids import nickname
 from skerry.messages.fields import UNSIGNED
+from skerry.messages.leased import Assignment, Holding, SignedRecord
 from skerry.messages.membership import Announcement, Lease, LeaseTaken, Suspect
 from skerry.messages.receipts import Receipt
 from skerry.messages.wire import encode
 
 Sign: TypeAlias = Callable[[bytes], bytes]
-SignedKind: TypeAlias = Receipt | Announcement | Lease | LeaseTaken | Suspect
+SignedKind: TypeAlias = (
+    Receipt | Announcement | Lease | LeaseTaken | Suspect | Assignment | SignedRecord | Holding
+)
 AnySigned = TypeVar("AnySigned", bound=SignedKind)
 
 

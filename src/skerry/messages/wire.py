@@ -25,6 +25,7 @@ from skerry.messages.disputes import (
     RevealStep,
     RevealTrace,
 )
+from skerry.messages.leased import LeasedMessage
 from skerry.messages.membership import MembershipMessage
 from skerry.messages.receipts import Receipt, Unit
 from skerry.messages.rounds import RoundMessage
@@ -44,6 +45,7 @@ Message: TypeAlias = (
     | RoundMessage
     | MembershipMessage
     | BlobMessage
+    | LeasedMessage
 )
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 

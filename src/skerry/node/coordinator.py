@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -75,6 +75,7 @@ _EXIT_SECONDS = 10.0
 _FAREWELL_SECONDS = 2.0
 
 Payload: TypeAlias = FromWorker | None
+Bring: TypeAlias = Callable[[bytes, bytes], Awaitable[None]]  # from the party of this key, a blob
 
 
 def round_terms(config: RunConfig, *, has_evaluation: bool) -> RoundTerms:
@@ -87,6 +88,17 @@ def round_terms(config: RunConfig, *, has_evaluation: bool) -> RoundTerms:
         eval_every=config.eval_rounds,
         eval_parts=parts,
     )
+
+
+def supply_of(programs: Mapping[bytes, bytes], wanted: Sequence[bytes]) -> Supply:
+    """Return the wanted ones of a run's Programs, which are given by digest, as a worker gets them.
+
+    Raises:
+        MessageUnexpected: one of them is not of this run.
+    """
+    if not all(name in programs for name in wanted):
+        raise MessageUnexpected("a Program was wanted that is not of this run")
+    return Supply(tuple(zlib.compress(programs[name], 9) for name in wanted))
 
 
 class Hands(Protocol):
@@ -123,6 +135,7 @@ class Coordinator:
         clock: tells when tasks are overdue.
         telling: counts bytes and tells events.
         hands: the worker processes of this machine.
+        bring: brings a blob that a worker reported into this store, where it is another one.
     """
 
     def __init__(
@@ -134,6 +147,7 @@ class Coordinator:
         clock: RealClock,
         telling: Telling,
         hands: Hands,
+        bring: Bring | None = None,
     ) -> None:
         self._config = config
         self._programs = programs
@@ -141,6 +155,7 @@ class Coordinator:
         self._clock = clock
         self._telling = telling
         self._hands = hands
+        self._bring = bring
         terms = round_terms(config, has_evaluation="evaluate" in dict(config.programs))
         self._state = begin_rounds(terms, at=start.round, root=start.root, saved=start.saved)
         self._events: asyncio.Queue[tuple[Event, Payload]] = asyncio.Queue()
@@ -193,7 +208,7 @@ class Coordinator:
         want = await self._first(link)
         if not isinstance(want, Want):
             raise MessageUnexpected(f"a {type(want).__name__} came where a Want was due")
-        await self._say(link, self._supply(want.programs))
+        await self._say(link, supply_of(self._programs, want.programs))
         self._joined += 1
         name = f"{nickname(hello.signer)}.{self._joined}"  # a respawned worker is another one
         return Peer(name, link, hello.signer, hello.pid)
@@ -223,20 +238,18 @@ class Coordinator:
             case Evaluated(round=at, part=part):
                 done = TaskDone(peer.name, Task(at, "evaluate", part))
                 self._events.put_nowait((done, message))
-            case Saved(round=at):
+            case Saved(round=at, state=state):
+                if self._bring is not None:
+                    await self._bring(peer.key, state)
                 self._events.put_nowait((TaskDone(peer.name, Task(at, "save")), message))
             case Trouble():
                 task = Task(message.round, message.task, message.index)
-                gone = message.code == BlobMissing.code and message.task == "join"
+                elsewhere = message.task == "join" or self._bring is not None
+                gone = message.code == BlobMissing.code and elsewhere
                 failure = TaskMissed if gone else TaskFailed
                 self._events.put_nowait((failure(peer.name, task, message.message), message))
             case _:
                 raise MessageUnexpected(f"a {type(message).__name__} came from a worker")
-
-    def _supply(self, wanted: tuple[bytes, ...]) -> Supply:
-        if not all(name in self._programs for name in wanted):
-            raise MessageUnexpected("a Program was wanted that is not of this run")
-        return Supply(tuple(zlib.compress(self._programs[name], 9) for name in wanted))
 
     def _check_lane(self, peer: Peer, done: LaneDone) -> None:
         """Refuse a lane whose receipts are not this worker's word on this very lane."""
@@ -257,6 +270,8 @@ class Coordinator:
 
     async def _death(self, peer: Peer, detail: str) -> Death:
         """Return why a worker is gone: its process's own words where it is one of ours."""
+        if self._bring is not None:  # its machine or the way to it: that blames no task
+            return Death(detail, killed=True)
         if not self._exits[peer.pid].done() and not self._hands.owns(peer.pid):
             return Death(detail)
         with contextlib.suppress(TimeoutError):
@@ -271,6 +286,11 @@ class Coordinator:
                 self._exits[pid].set_result(death)
         else:
             self._events.put_nowait((StartFailed(death.words, death.killed), None))
+
+    @property
+    def signers(self) -> set[bytes]:
+        """The keys of the workers that are connected."""
+        return {peer.key for peer in self._peers.values()}
 
     def stop(self, detail: str) -> None:
         """Ask the run to stop."""
@@ -380,4 +400,4 @@ class Coordinator:
                     await self._say(peer.link, Farewell(reason))
 
 
-__all__ = ["FRAME_BYTES_MAX", "Coordinator", "Peer", "round_terms"]
+__all__ = ["FRAME_BYTES_MAX", "Coordinator", "Peer", "round_terms", "supply_of"]

@@ -39,6 +39,12 @@ class AnotherRun(JobError):
         )
 
 
+def receipt_kind(exchange: str, place: int) -> str:
+    """Return what the receipt at `place` among those of its lane is called."""
+    kinds = UNIT_KINDS[exchange]
+    return kinds[place] if len(kinds) > 1 else f"{kinds[0]}{place}"
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """Where a run goes on."""
@@ -49,11 +55,19 @@ class Start:
 
 
 class Ledger:
-    """The records of one run and the blobs that they name."""
+    """The records of one run and the blobs that they name.
 
-    def __init__(self, folder: RunFolder, config: RunConfig) -> None:
+    Args:
+        folder: where they are kept.
+        config: the run's terms.
+        alone: whether all blobs must be here; otherwise lanes' own states may be elsewhere, and
+            whoever needs one fetches it or makes it again.
+    """
+
+    def __init__(self, folder: RunFolder, config: RunConfig, *, alone: bool = True) -> None:
         self.folder = folder
         self.config = config
+        self._alone = alone
         self.job = config.job
         self.receipts = 0
         self._round = 0
@@ -81,7 +95,7 @@ class Ledger:
                 raise AnotherRun(self.folder.root, there, self.job)
         else:
             write_file(path, encode(self.config))
-        last = self.folder.last_checkpoint()
+        last = self.folder.last_checkpoint(lanes_too=self._alone)
         self._checkpoints = [
             it for it in self.folder.checkpoints() if last is not None and it.round <= last.round
         ]
@@ -97,12 +111,16 @@ class Ledger:
     def _fast_forward(self) -> None:
         """Take over the rounds after the checkpoint whose records and blobs are all whole."""
         while record := self.read_round(self._round):
-            names = [it for lane in record.lanes for it in (lane.update, lane.state) if it]
             if self._root not in (b"", record.state_before):
                 return
-            if not all(self.folder.blobs.holds(name) for name in names):
+            if not all(self.folder.blobs.holds(name) for name in self._needed(record)):
                 return
             self._advance(record)
+
+    def _needed(self, record: RoundRecord) -> list[bytes]:
+        """Return the blobs without which a round does not count here."""
+        states = [lane.state for lane in record.lanes if lane.state] if self._alone else []
+        return [lane.update for lane in record.lanes] + states
 
     def read_round(self, number: int) -> RoundRecord | None:
         """Return the record of a round of this run, or None."""
@@ -117,6 +135,11 @@ class Ledger:
         self._retire(self._lane_states)
         self._lane_states = tuple(lane.state for lane in record.lanes)
         self._round, self._root = record.round + 1, record.state_after
+
+    @property
+    def round(self) -> int:
+        """The present round: all before it are merged."""
+        return self._round
 
     @property
     def last_checkpoint(self) -> Checkpoint | None:
@@ -147,10 +170,9 @@ class Ledger:
     def keep_lane(self, done: LaneDone) -> None:
         """Keep an accepted lane: update, receipts."""
         update = self.folder.blobs.put(done.update)
-        kinds = UNIT_KINDS[self.config.exchange]
         names = []
         for at, receipt in enumerate(done.receipts):
-            kind = kinds[at] if len(kinds) > 1 else f"{kinds[0]}{at}"
+            kind = receipt_kind(self.config.exchange, at)
             path = self.folder.receipt_path(done.round, done.lane, kind)
             write_file(path, encode(receipt), durable=False)
             names.append(signed_digest(receipt))
@@ -167,16 +189,20 @@ class Ledger:
             lanes=tuple(self._fresh[lane] for lane in range(self.config.lanes)),
             state_after=root,
         )
-        self.folder.write_round(record.round, encode(record))
-        self._advance(record)
+        self.keep_record(record)
         self._fresh.clear()
         self._packed.clear()
+
+    def keep_record(self, record: RoundRecord) -> None:
+        """Write a record of the present round, which somebody may have made elsewhere."""
+        self.folder.write_round(record.round, encode(record))
+        self._advance(record)
 
     def keep_state(self, state: bytes, root: bytes) -> None:
         """Write a checkpoint of the present round, whose global state is blob `state`."""
         lanes = tuple(name for name in self._lane_states if name is not None)
         checkpoint = Checkpoint(self.job, self._round, root, state, lanes)
-        self.folder.write_checkpoint(checkpoint)
+        self.folder.write_checkpoint(checkpoint, lanes_too=self._alone)
         self._checkpoints.append(checkpoint)
         if self.config.exchange == "every-step" and len(self._checkpoints) > 1:
             self._forget_updates(self._checkpoints[-2].round)

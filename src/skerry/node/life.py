@@ -179,7 +179,7 @@ async def life_of_a_run(
         parameters = parameter_count(job)
         workers = min(max(crew_terms.workers, 1), job.config.lanes)
         telling = Telling(
-            job.config, parameters, workers, folder.log, tally, clock, _sent_before(folder)
+            job.config, parameters, workers, folder.log, tally, clock, sent_before(folder)
         )
         secret = os.urandom(SECRET_BYTES)
         transport = TcpTransport(secret, frame_bytes_max=FRAME_BYTES_MAX)
@@ -233,7 +233,7 @@ def _started(job: RunJob, at: int, crew: CrewTerms, parameters: int) -> RunStart
     return RunStarted(config.job.hex(), at, config.rounds, config.lanes, crew.workers, parameters)
 
 
-def _sent_before(folder: RunFolder) -> dict[str, int]:
+def sent_before(folder: RunFolder) -> dict[str, int]:
     """Return the bytes that earlier sessions of the run counted."""
     sent: dict[str, int] = {}
     for line in read_lines(folder.log):
@@ -302,6 +302,9 @@ __all__ = [
     "RunFailed",
     "RunJob",
     "RunResult",
+    "keep_programs",
     "life_of_a_run",
+    "parameter_count",
     "run_job",
+    "sent_before",
 ]

@@ -10,7 +10,7 @@ Start   reading at `files`, then `blobs`, then `folder`.
 from skerry.storage.blobs import BlobMissing, BlobStore, blob_digest
 from skerry.storage.files import StorageError, read_file, write_file
 from skerry.storage.folder import Checkpoint, RunBusy, RunFolder
-from skerry.storage.log import append_line, read_lines
+from skerry.storage.log import append_line, append_lines, read_lines
 
 __all__ = [
     "BlobMissing",
@@ -20,6 +20,7 @@ __all__ = [
     "RunFolder",
     "StorageError",
     "append_line",
+    "append_lines",
     "blob_digest",
     "read_file",
     "read_lines",

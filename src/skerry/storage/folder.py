@@ -117,9 +117,14 @@ class RunFolder:
     def _record(self, kind: str, number: int) -> Path:
         return self.root / kind / f"{number:08d}.{kind[:-1]}"
 
-    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint whose blobs are in the store; both are on the disk afterwards."""
-        self.blobs.secure(checkpoint.blobs)
+    def write_checkpoint(self, checkpoint: Checkpoint, *, lanes_too: bool = True) -> None:
+        """Write a checkpoint whose blobs are in the store; both are on the disk afterwards.
+
+        Args:
+            checkpoint: the checkpoint.
+            lanes_too: whether the lanes' own states are in this store and must be safe as well.
+        """
+        self.blobs.secure(checkpoint.blobs if lanes_too else [checkpoint.state])
         body = msgspec.msgpack.encode(checkpoint)
         path = self._record("checkpoints", checkpoint.round)
         write_file(path, digest("checkpoint", body), body)
@@ -135,10 +140,15 @@ class RunFolder:
                     found.append(msgspec.msgpack.decode(body, type=Checkpoint))
         return found
 
-    def last_checkpoint(self) -> Checkpoint | None:
-        """Return the latest checkpoint whose file and blobs are all whole, or None."""
+    def last_checkpoint(self, *, lanes_too: bool = True) -> Checkpoint | None:
+        """Return the latest checkpoint whose file and blobs are all whole, or None.
+
+        Args:
+            lanes_too: whether the lanes' own states must be in this store.
+        """
         for checkpoint in reversed(self.checkpoints()):
-            if all(self.blobs.holds(name) for name in checkpoint.blobs):
+            needed = checkpoint.blobs if lanes_too else (checkpoint.state,)
+            if all(self.blobs.holds(name) for name in needed):
                 return checkpoint
         return None
 

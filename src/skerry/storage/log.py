@@ -8,6 +8,7 @@ Rule    A line counts when it ends in a newline and parses. A new record first e
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,25 @@ def append_line(path: Path, record: object) -> None:
     Raises:
         StorageError: the disk is full or forbids it.
     """
-    line = msgspec.json.encode(record) + b"\n"
+    append_lines(path, [msgspec.json.encode(record)])
+
+
+def append_lines(path: Path, lines: Sequence[bytes]) -> None:
+    """Append records that are lines already.
+
+    Raises:
+        StorageError: the disk is full or forbids it.
+    """
+    if not lines:
+        return
+    text = b"".join(line + b"\n" for line in lines)
     try:
         with path.open("ab+") as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
-                    line = b"\n" + line
-            file.write(line)
+                    text = b"\n" + text
+            file.write(text)
     except OSError as error:
         raise StorageError(path, "appending to", error) from error
 

@@ -220,7 +220,7 @@ class RoundState:
         terms, here = self.terms, self.round
         last = here == terms.rounds
         pool = []
-        if (_due(here, terms.save_every) or here == 0 or last) and here != self.saved:
+        if save_due(terms.rounds, terms.save_every, here) and here != self.saved:
             pool.append(Task(here, "save"))
         if not last:
             pool += [Task(here, "lane", lane) for lane in range(terms.lanes)]
@@ -237,6 +237,11 @@ class RoundState:
     def next_due(self) -> int | None:
         """The moment at which the first task becomes overdue."""
         return min((w.due for w in self.workers.values() if w.due is not None), default=None)
+
+
+def save_due(rounds: int, every: int, here: int) -> bool:
+    """Return whether the state of round `here` is to be saved: the first, the last, and each so."""
+    return here in (0, rounds) or _due(here, every)
 
 
 def _due(here: int, every: int) -> bool:

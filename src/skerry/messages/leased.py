@@ -1,0 +1,167 @@
+"""What the leased nodes of a job, and whoever submitted it, say to each other.
+
+What    `Assignment` gives a node its part of a job. `Follow` asks for the committed rounds, which
+        come as `Committed` and end with `Closed`. `SignedRecord` is the coordinator's word on a
+        round, `Holding` a node's word that it keeps blobs. `Chair` says who coordinates.
+Why     Nodes share no files: what one must know to go on in another's place has to be sent, and
+        who said it must be beyond doubt.
+Rule    A fence counts the job's coordinators from 1 and only grows. Two different records that one
+        signer signed for one fence and round prove a double game.
+Pure    Frozen structs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from skerry.messages.fields import Count, Digest, NamedDigests, PublicKey, SignedMessage
+from skerry.messages.receipts import SHARDS_MAX, Receipt
+from skerry.messages.rounds import LANES_MAX, Digests, Lane, Round, RoundRecord, RunConfig, Text
+
+NODES_MAX = 1 << 10
+FILES_MAX = 1 << 14
+TOLD_MAX = 1 << 14
+COMMITTED_BYTES_MAX = 1 << 26
+
+Address: TypeAlias = Annotated[str, Meta(min_length=1, max_length=512)]
+FileName: TypeAlias = Annotated[str, Meta(pattern=r"\A[a-z][a-z0-9-]{0,63}\.(json|bin)\Z")]
+Told: TypeAlias = Annotated[
+    tuple[Annotated[bytes, Meta(max_length=1 << 16)], ...], Meta(max_length=TOLD_MAX)
+]
+
+
+class NodeAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """A node by its key, and where it can be reached."""
+
+    key: PublicKey
+    address: Address
+
+
+class Assignment(SignedMessage, frozen=True, kw_only=True, tag="assignment/1"):
+    """A node's part in a job, signed by whoever submits it.
+
+    Attributes:
+        config: the run's terms; their digest names the job.
+        revision: grows when nodes are added; the highest counts.
+        programs: blobs of the canonical Programs, by what they are for, ascending by name.
+        files: blobs of the prepared data, by the names of the files.
+        nodes: the leased nodes; the first coordinates first, the next ones stand by in this order.
+        source: where the submitter answers for blobs while it lives.
+        holders: how many other nodes keep a lane's own state.
+        hold_rounds: rounds between two such times; 0 keeps none elsewhere.
+    """
+
+    config: RunConfig
+    revision: Count = 0
+    programs: NamedDigests
+    files: Annotated[tuple[tuple[FileName, Digest], ...], Meta(max_length=FILES_MAX)] = ()
+    nodes: Annotated[tuple[NodeAddress, ...], Meta(min_length=1, max_length=NODES_MAX)]
+    source: NodeAddress | None = None
+    holders: Annotated[int, Meta(ge=0, le=16)] = 1
+    hold_rounds: Round = 5
+
+    def __post_init__(self) -> None:
+        """Refuse a node that is named twice."""
+        if len({node.key for node in self.nodes}) != len(self.nodes):
+            raise ValueError("a node is assigned twice")
+
+
+class Assigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="assigned/1"):
+    """A node has everything that its part of the job needs, whatever becomes of the submitter."""
+
+    job: Digest
+    revision: Count
+
+
+class Chair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="chair/1"):
+    """Who coordinates a job, as far as the sender knows, under which fence."""
+
+    job: Digest
+    fence: Count
+    node: PublicKey
+
+
+class Follow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="follow/1"):
+    """Send each committed round from `round` on; as they come if `live`, else those there are."""
+
+    job: Digest
+    round: Round
+    live: bool = True
+
+
+class SignedRecord(SignedMessage, frozen=True, kw_only=True, tag="signed-record/1"):
+    """The coordinator's word on what a round came to."""
+
+    fence: Count
+    record: RoundRecord
+
+
+class Holding(SignedMessage, frozen=True, kw_only=True, tag="holding/1"):
+    """A node keeps these blobs, lanes' own states at `round`, until the job is closed."""
+
+    job: Digest
+    round: Round
+    blobs: Digests
+
+
+class Committed(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="committed/1"
+):
+    """A committed round, with all that another node needs to answer for it.
+
+    Attributes:
+        record: the signed record.
+        receipts: receipts of its lanes, in lane order.
+        holders: who shall keep a copy of which lane's own state, as it is after the round.
+        holdings: what nodes have signed that they keep, since the round before.
+        told: events of the run since the round before, each one line of its log.
+    """
+
+    record: SignedRecord
+    receipts: Annotated[tuple[Receipt, ...], Meta(max_length=LANES_MAX * SHARDS_MAX)] = ()
+    holders: Annotated[tuple[tuple[Lane, PublicKey], ...], Meta(max_length=1 << 16)] = ()
+    holdings: Annotated[tuple[Holding, ...], Meta(max_length=1 << 12)] = ()
+    told: Told = ()
+
+
+class Closed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="closed/1"):
+    """The job is over.
+
+    Attributes:
+        job: the job.
+        fence: the fence under which it was closed.
+        kind: how it ended.
+        detail: why, in words.
+        code: the code of the trouble that ended it, where there was one.
+        next_step: what can be done about it.
+        state: blob of the last global state that was saved.
+        round: the round of that state.
+        root: its root.
+        told: events since the last committed round.
+    """
+
+    job: Digest
+    fence: Count
+    kind: Literal["finished", "asked", "failed", "crashing", "conflict"]
+    detail: Text = ""
+    code: Text = ""
+    next_step: Text = ""
+    state: Digest | None = None
+    round: Round = 0
+    root: Digest | None = None
+    told: Told = ()
+
+
+class Reached(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reached/1"):
+    """All rounds before `round` have been sent; the job goes on there, or did not close here."""
+
+    job: Digest
+    round: Round
+
+
+LeasedMessage: TypeAlias = (
+    Assignment | Assigned | Chair | Follow | SignedRecord | Holding | Committed | Closed | Reached
+)
