@@ -1,65 +1,32 @@
-"""Both kinds of link obey the port; the socket also keeps strangers and silence out."""
+"""Every kind of link obeys the port; the TCP socket also keeps strangers and silence out."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import os
 
 import pytest
 
-from skerry.transport import (
-    Link,
-    LinkLost,
-    LinkRefused,
-    MemoryTransport,
-    Pace,
-    TcpTransport,
-    Transport,
-)
-
-SECRET = bytes(range(32))
-QUICK = Pace(beat_seconds=0.02, silence_seconds=0.5, connect_seconds=0.5)
+from skerry.transport import Link, LinkLost, LinkRefused, Pace, TcpTransport
+from tests.transport.links import QUICK, SECRET, Ends, iroh, linked, memory, run, tcp
 
 
-def tcp() -> Transport:
-    return TcpTransport(SECRET, pace=QUICK)
+async def send_all(link: Link, frames: list[bytes]) -> None:
+    for frame in frames:
+        await link.send(frame)
 
 
-@asynccontextmanager
-async def linked(transport: Transport) -> AsyncIterator[tuple[Link, Link]]:
-    """Yield the caller's and the listener's end of one link."""
-    arrived: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
-
-    async def accept(link: Link) -> None:
-        arrived.set_result(link)
-
-    caller = await transport.connect(await transport.listen(accept))
-    try:
-        yield caller, await arrived
-    finally:
-        await transport.close()
-
-
-def run(body: Callable[[], Awaitable[None]]) -> None:
-    async def within() -> None:
-        async with asyncio.timeout(20):
-            await body()
-
-    asyncio.run(within())
-
-
-kinds = pytest.mark.parametrize("kind", [tcp, MemoryTransport], ids=["tcp", "memory"])
+kinds = pytest.mark.parametrize("ends", [tcp, memory, iroh])
 
 
 @kinds
-def test_frames_arrive_whole_and_in_order_and_are_counted(kind: Callable[[], Transport]) -> None:
+def test_frames_arrive_whole_and_in_order_and_are_counted(ends: Ends) -> None:
     async def body() -> None:
-        async with linked(kind()) as (here, there):
-            frames = [b"a", b"b" * 100_000, b"c" * 17]
-            for frame in frames:
-                await here.send(frame)
+        async with linked(*ends()) as (here, there):
+            frames = [b"a", b"b" * 100_000, os.urandom(3_000_001), b"c" * 17, os.urandom(262_145)]
+            sending = asyncio.ensure_future(send_all(here, frames))
             assert [await there.receive() for _ in frames] == frames
+            await sending
             await there.send(b"back")
             assert await here.receive() == b"back"
             sent = here.counts.sent - here.counts.sent_control
@@ -72,10 +39,10 @@ def test_frames_arrive_whole_and_in_order_and_are_counted(kind: Callable[[], Tra
 
 @kinds
 def test_a_closed_link_gives_what_was_sent_before_and_then_says_so(
-    kind: Callable[[], Transport],
+    ends: Ends,
 ) -> None:
     async def body() -> None:
-        async with linked(kind()) as (here, there):
+        async with linked(*ends()) as (here, there):
             await here.send(b"last words")
             await here.close()
             assert await there.receive() == b"last words"
@@ -89,9 +56,9 @@ def test_a_closed_link_gives_what_was_sent_before_and_then_says_so(
 
 
 @kinds
-def test_a_cancelled_receive_loses_no_frame(kind: Callable[[], Transport]) -> None:
+def test_a_cancelled_receive_loses_no_frame(ends: Ends) -> None:
     async def body() -> None:
-        async with linked(kind()) as (here, there):
+        async with linked(*ends()) as (here, there):
             waiting = asyncio.ensure_future(there.receive())
             await asyncio.wait([waiting], timeout=0.01)
             waiting.cancel()
@@ -102,17 +69,60 @@ def test_a_cancelled_receive_loses_no_frame(kind: Callable[[], Transport]) -> No
 
 
 @kinds
-def test_nobody_listening_is_a_refusal(kind: Callable[[], Transport]) -> None:
+def test_nobody_listening_is_a_refusal(ends: Ends) -> None:
     async def body() -> None:
         with pytest.raises(LinkRefused):
-            await kind().connect("127.0.0.1:1")
+            await ends()[1].connect("127.0.0.1:1")
+
+    run(body)
+
+
+@kinds
+def test_a_cancelled_send_is_sent_whole_or_not_at_all(ends: Ends) -> None:
+    async def body() -> None:
+        async with linked(*ends()) as (here, there):
+            long = os.urandom(9_000_000)
+            sending = asyncio.ensure_future(here.send(long))
+            await asyncio.wait([sending], timeout=0.001)
+            sending.cancel()
+            after = asyncio.ensure_future(here.send(b"after"))
+            frames = [await there.receive()]
+            if frames[0] == long:
+                frames.append(await there.receive())
+            assert frames[-1] == b"after"
+            await after
+
+    run(body)
+
+
+@kinds
+def test_many_tasks_may_send_at_once(ends: Ends) -> None:
+    async def body() -> None:
+        async with linked(*ends()) as (here, there):
+            frames = [bytes([turn]) * (1 + 40_000 * turn) for turn in range(12)]
+            sending = asyncio.gather(*(here.send(frame) for frame in frames))
+            assert sorted([await there.receive() for _ in frames]) == frames
+            await sending
+
+    run(body)
+
+
+@kinds
+def test_both_sides_may_close_at_once_and_again(ends: Ends) -> None:
+    async def body() -> None:
+        async with linked(*ends()) as (here, there):
+            await asyncio.gather(here.close(), there.close())
+            await asyncio.gather(here.close(), there.close())
+            for link in (here, there):
+                with pytest.raises(LinkLost):
+                    await link.receive()
 
     run(body)
 
 
 def test_an_idle_link_beats_and_stays_alive() -> None:
     async def body() -> None:
-        async with linked(tcp()) as (here, there):
+        async with linked(*tcp()) as (here, there):
             waiting = asyncio.ensure_future(there.receive())
             await asyncio.wait([waiting], timeout=3 * QUICK.silence_seconds)
             assert here.counts.sent_control > 72 + 4

@@ -4,7 +4,8 @@ In      A peer's address, a secret or identity that both hold, and frames to sen
 Does    Connects, authenticates, cuts the stream into frames, beats while idle, notices silence.
 Out     Whole frames in order, or a `PeerError` that says why the peer is gone; bytes counted.
 Never   Looks into a frame, decides who may do what, or retries on its own.
-Start   reading at `port`, then `tcp`.
+Start   reading at `port`, then `tcp`; strangers' links are in `iroh_transport`, which is not
+        loaded here because worker processes never need its library.
 """
 
 from skerry.transport.addresses import AddressMalformed, NodeAddress, parse_address

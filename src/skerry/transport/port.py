@@ -1,7 +1,7 @@
 """The port: what every way of moving frames between machines offers.
 
 What    `Transport.listen` and `.connect` give `Link`s; a `Link` sends and receives whole frames.
-Why     Sockets today, QUIC later and memory in tests must look the same to the rooms above.
+Why     TCP sockets, QUIC and memory must look the same to the rooms above.
 Rule    Everything is authenticated before the first frame: by a secret that both hold (TCP), or
         by the peer's key, which is then `Link.peer_key` (iroh).
         A frame arrives whole, once and in order, or the link is lost. A cancelled `receive` loses

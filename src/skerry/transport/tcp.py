@@ -6,7 +6,7 @@ Why     Worker processes share no memory; any other program of this machine can 
         port, so a link must belong to this run.
 Source  RFC 2104 (HMAC). The two proofs are over different labels, so none can be reflected.
 Limits  Authentication is at the start only and nothing is encrypted: this is for loopback.
-        Strangers get a transport with keys (docs/explanation/rounds.md).
+        Strangers get a transport with keys (iroh_transport.py).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import hmac
 import os
 from typing import final
 
+from skerry.transport.inbox import Inbox
 from skerry.transport.port import (
     FRAME_BYTES_MAX,
     LENGTH_BYTES,
@@ -31,7 +32,6 @@ from skerry.transport.port import (
 _MAGIC = b"skerry/1"
 _NONCE_BYTES = 32
 _PROOF_BYTES = 32
-_FRAMES_WAITING_MAX = 64
 
 
 def _proof(secret: bytes, label: bytes, first: bytes, second: bytes) -> bytes:
@@ -56,8 +56,7 @@ class TcpLink:
         self._counts = LinkCounts()
         host, port = (writer.get_extra_info("peername") or ("?", 0))[:2]
         self._peer = f"{host}:{port}"
-        self._frames: asyncio.Queue[bytes | None] = asyncio.Queue(_FRAMES_WAITING_MAX)
-        self._lost = ""
+        self._inbox = Inbox(self._peer)
         self._wrote = False
         self._heard_at = 0.0
         self._sending = asyncio.Lock()
@@ -125,8 +124,8 @@ class TcpLink:
         if not 0 < len(frame) <= self._frame_bytes_max:
             raise ValueError(f"a frame of {len(frame)} bytes cannot be sent")
         async with self._sending:
-            if self._lost:
-                raise LinkLost(self._peer, self._lost)
+            if self._inbox.lost:
+                raise LinkLost(self._peer, self._inbox.lost)
             self._writer.write(len(frame).to_bytes(LENGTH_BYTES, "big"))
             self._writer.write(frame)
             self._counts.sent += LENGTH_BYTES + len(frame)
@@ -135,16 +134,11 @@ class TcpLink:
                 await self._writer.drain()
             except OSError as error:
                 self._lose(f"the connection broke ({error.strerror or error})")
-                raise LinkLost(self._peer, self._lost) from None
+                raise LinkLost(self._peer, self._inbox.lost) from None
 
     async def receive(self) -> bytes:
         """Return the next frame."""
-        frame = None
-        if not (self._lost and self._frames.empty()):
-            frame = await self._frames.get()
-        if frame is None:
-            raise LinkLost(self._peer, self._lost)
-        return frame
+        return await self._inbox.take()
 
     async def close(self) -> None:
         """End the conversation, after what was sent."""
@@ -155,12 +149,9 @@ class TcpLink:
             await self._writer.wait_closed()
 
     def _lose(self, reason: str) -> None:
-        if self._lost:
-            return
-        self._lost = reason
-        self._writer.close()
-        with contextlib.suppress(asyncio.QueueFull):  # when it is full, nobody waits to be woken
-            self._frames.put_nowait(None)
+        if not self._inbox.lost:
+            self._inbox.end(reason)
+            self._writer.close()
 
     async def _read(self) -> None:
         """Move frames from the socket to the queue until the link is lost."""
@@ -175,7 +166,7 @@ class TcpLink:
                 self._counts.received += LENGTH_BYTES + length
                 self._heard_at = asyncio.get_running_loop().time()
                 if length:
-                    await self._frames.put(frame)
+                    await self._inbox.put(frame)
                     self._heard_at = asyncio.get_running_loop().time()
                 else:
                     self._counts.received_control += LENGTH_BYTES
@@ -185,13 +176,13 @@ class TcpLink:
     async def _beat(self) -> None:
         """Send a heartbeat when idle; lose the link when the other side is silent for too long."""
         loop = asyncio.get_running_loop()
-        while not self._lost:
+        while not self._inbox.lost:
             await asyncio.sleep(self._pace.beat_seconds)
             if loop.time() - self._heard_at > self._pace.silence_seconds:
-                if not self._frames.full():  # a full queue means that we are slow, not the peer
+                if not self._inbox.full:
                     self._lose(f"nothing came for {self._pace.silence_seconds:g} s")
                 continue
-            if not self._wrote and not self._lost:
+            if not self._wrote and not self._inbox.lost:
                 self._writer.write(bytes(LENGTH_BYTES))
                 self._counts.sent += LENGTH_BYTES
                 self._counts.sent_control += LENGTH_BYTES
