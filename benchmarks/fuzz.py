@@ -120,7 +120,7 @@ def seeds() -> dict[str, tuple[bytes, Callable[[bytes], object]]]:
     a, b = bytes([1] * 32), bytes([2] * 32)
     unit = Unit(
         id=UnitId(a, 3, 1), program=b, state=a, step_from=64, steps=8, segments=2, seed=-7,
-        data=DataSlice(a, (0, 2)), given=(("grads", a), ("params", b)),
+        data=DataSlice(a, b, (0, 2)), given=(("grads", a), ("params", b)),
     )  # fmt: skip
     receipt = Receipt(
         unit=unit, segments=(a, b), outputs=(("loss", a),), cost=Cost(1 << 40, 1 << 33), signer=a

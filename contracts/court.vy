@@ -47,6 +47,10 @@ GIVEN: constant(bytes4) = method_id(
 CHANCE: constant(bytes4) = method_id(
     "chance((bytes32,bytes32,uint256,uint256),bytes,bytes32,uint256,bytes)", output_type=bytes4
 )
+DATA: constant(bytes4) = method_id(
+    "data((bytes32,bytes32,uint256,uint256),bytes,bytes32,uint256,(uint256,uint256,bool,bytes32,uint256,uint256,bytes32),(uint256,uint256,uint256,bytes32[]),bytes,bytes,bytes32[])",
+    output_type=bytes4,
+)
 CARRIED: constant(bytes4) = method_id(
     "carried((uint256,bytes32,uint256,bytes32,bytes32,bytes32),(bytes32,bytes32,bytes32,bytes32,uint256,uint256,uint256,uint256),bytes,bytes32,bytes32[])",
     output_type=bytes4,
@@ -495,7 +499,7 @@ def _right(s: places.State, core: places.Core, it: Verdict) -> bool:
             judge = FEEDS
             among = abi_encode(core.receipt)
         else:
-            assert rule == CHANCE, "rule"
+            assert rule == CHANCE or rule == DATA, "rule"
             judge = FEEDS
             among = abi_encode(core.receipt, place.step)
         claim: Bytes[128] = abi_encode(it.node, it.trace, it.values, place.index)

@@ -20,6 +20,7 @@ SHARD_BYTES: constant(uint256) = 1024
 SHARDS: constant(uint256) = 512
 GIVENS: constant(uint256) = 64
 PATH: constant(uint256) = 64
+FIELDS: constant(uint256) = 8
 PADDED: constant(uint256) = RECEIPT_BYTES + 64
 ONE: constant(uint256) = 1
 
@@ -33,6 +34,25 @@ struct Order:
     shards: uint256
     batch: uint256
     own: Bytes[SHARD_BYTES]
+    shuffled: bool
+
+
+# How the samples are read; the unit names it by a digest.
+struct Reading:
+    shards: uint256  # of the whole batch
+    batch: uint256  # samples of a shard
+    shuffled: bool
+    root: bytes32  # over the samples
+    count: uint256
+    record_bytes: uint256
+    fields: bytes32  # root over the fields of a record
+
+
+struct Field:
+    at: uint256  # where in a record it begins
+    kind: uint256
+    index: uint256  # among the fields
+    path: DynArray[bytes32, FIELDS]
 
 
 struct Samples:
@@ -47,6 +67,7 @@ struct Unit:
     seed: int64
     step_from: uint256
     steps: uint256
+    reading: bytes32
     shards_at: uint256  # where the list of its shards begins; 0 where the unit reads no data
     given_at: uint256  # where the list of its given tensors begins
 
@@ -125,7 +146,8 @@ def chance(
     """
     @notice The seed of the shard at the element's place among the unit's, in its step `step`.
     """
-    order: Order = self._order(self._padded(receipt, data), step, 1, 1)
+    how: Reading = empty(Reading)
+    order: Order = self._order(self._padded(receipt, data), step, how, False)
     return staticcall Wiring(WIRING).chance(claim, node, order)
 
 
@@ -136,20 +158,32 @@ def data(
     node: Bytes[NODE_BYTES],
     receipt: bytes32,
     step: uint256,
-    shards: uint256,
-    batch: uint256,
-    samples: Samples,
+    how: Reading,
+    field: Field,
     receipt_data: Bytes[RECEIPT_BYTES],
     record: Bytes[RECORD_BYTES],
     path: DynArray[bytes32, PATH],
 ) -> uint256:
     """
     @notice An element of the sample that stands at its place in the unit's step `step`.
-    @param shards Of the whole batch; the job's, for which the caller answers, as for the next two.
-    @param batch Samples of a shard.
-    @param samples The split, and the port's field in its records.
+    @param how   How the samples are read, as the unit's data slice names it.
+    @param field Where in a record the field of the port's name lies.
     """
-    order: Order = self._order(self._padded(receipt, receipt_data), step, shards, batch)
+    order: Order = self._order(self._padded(receipt, receipt_data), step, how, True)
+    assert field.at < 2**32, "number"
+    kind: bytes1 = convert(convert(field.kind, uint8), bytes1)
+    leaf: bytes32 = sha256(
+        concat(b"\x00field\x00", merkle.little32(field.at), kind, self._port(node))
+    )
+    root: bytes32 = merkle.climb(leaf, field.index, field.path, 0, len(field.path))
+    assert root == how.fields, "field"
+    samples: Samples = Samples(
+        root=how.root,
+        count=how.count,
+        record_bytes=how.record_bytes,
+        field_at=field.at,
+        field_kind=field.kind,
+    )
     return staticcall Wiring(WIRING).data(claim, node, order, samples, record, path)
 
 
@@ -255,7 +289,9 @@ def _unit(data: Bytes[PADDED]) -> Unit:
     if convert(slice(data, at, 1), uint256) == NIL:
         at += 1
     else:
-        at += 1 + 9 + 34 + 7  # "manifest", "shards"
+        at += 1 + 9 + 34 + 8  # "manifest", "reading"
+        unit.reading = extract32(data, at + 2)
+        at += 34 + 7  # "shards"
         unit.shards_at = at
         count: uint256 = 0
         at, count = self._list(data, at)
@@ -267,28 +303,54 @@ def _unit(data: Bytes[PADDED]) -> Unit:
 
 @internal
 @pure
-def _order(
-    data: Bytes[PADDED], step: uint256, shards: uint256, batch: uint256
-) -> Order:
+def _order(data: Bytes[PADDED], step: uint256, how: Reading, reads: bool) -> Order:
     """
     @notice Which places of the data and which seeds the unit's step `step` has.
+    @param how   How it reads its samples.
+    @param reads Whether it must read any.
     """
     unit: Unit = self._unit(data)
-    assert step < unit.steps and unit.shards_at != 0, "step"
-    at: uint256 = 0
+    assert step < unit.steps, "step"
     count: uint256 = 0
-    at, count = self._list(data, unit.shards_at)
     # each shard in two bytes, sixteen to a word
     words: uint256[SHARD_BYTES // 32] = empty(uint256[SHARD_BYTES // 32])
-    for i: uint256 in range(count, bound=SHARDS):
-        shard: int256 = 0
-        at, shard = self._number(data, at)
-        assert shard < 65536, "shard"
-        words[i // 16] |= convert(shard, uint256) << (240 - 16 * (i % 16))
+    if unit.shards_at != 0:
+        at: uint256 = 0
+        at, count = self._list(data, unit.shards_at)
+        for i: uint256 in range(count, bound=SHARDS):
+            shard: int256 = 0
+            at, shard = self._number(data, at)
+            assert shard < 65536, "shard"
+            words[i // 16] |= convert(shard, uint256) << (240 - 16 * (i % 16))
+    if reads:
+        assert unit.shards_at != 0 and self._named(how) == unit.reading, "reading"
     return Order(
         seed=unit.seed,
         step=unit.step_from + step,
-        shards=shards,
-        batch=batch,
+        shards=how.shards,
+        batch=how.batch,
         own=slice(abi_encode(words), 0, 2 * count),
+        shuffled=how.shuffled,
+    )
+
+
+@internal
+@pure
+def _named(how: Reading) -> bytes32:
+    """
+    @notice The digest of a reading.
+    """
+    # the bytes of a number know only so many bits of it
+    assert max(max(how.shards, how.batch), how.record_bytes) < 2**32 and how.count < 2**64, "number"
+    return sha256(
+        concat(
+            b"\x00reading\x00",
+            merkle.little32(how.shards),
+            merkle.little32(how.batch),
+            convert(convert(how.shuffled, uint8), bytes1),
+            merkle.little64(how.count),
+            merkle.little32(how.record_bytes),
+            how.root,
+            how.fields,
+        )
     )

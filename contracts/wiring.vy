@@ -39,6 +39,7 @@ struct Order:
     shards: uint256  # of the whole batch
     batch: uint256  # samples of a shard
     own: Bytes[SHARD_BYTES]  # the unit's shards, ascending, 2 bytes each, the higher first
+    shuffled: bool  # whether the seed orders the samples
 
 
 struct Samples:
@@ -143,10 +144,15 @@ def given(
 @pure
 def chance(claim: openings.Claim, node: Bytes[NODE_BYTES], order: Order) -> uint256:
     """
-    @notice The seed of the shard at the element's place among the unit's.
+    @notice The seed of the shard at the element's place among the unit's. A unit without shards
+            makes the initial state and has one seed.
     """
     read: nodes.Node = self._input(claim, node, CHANCE)
-    assert read.made.dtype == 2 and nodes.elements(read.made) == len(order.own) // 2, "seeds"
+    seeds: uint256 = max(len(order.own) // 2, 1)
+    assert read.made.dtype == 2 and nodes.elements(read.made) == seeds, "seeds"
+    if len(order.own) == 0:
+        assert claim.element == 0, "element"
+        return self._fork(order.seed, "init")
     shard: uint256 = self._shard(order, claim.element)
     names: String[200] = concat("shard\x1f", uint2str(order.step), "\x1f", uint2str(shard))
     return self._fork(order.seed, names)
@@ -243,6 +249,8 @@ def _sample(order: Order, count: uint256, place: uint256) -> uint256:
     """
     shard: uint256 = self._shard(order, place // order.batch)
     position: uint256 = (order.step * order.shards + shard) * order.batch + place % order.batch
+    if not order.shuffled:
+        return position % count
     names: String[200] = concat("order\x1f", uint2str(position // count))
     key: uint256 = self._fork(order.seed, names)
     return staticcall Arithmetic(ARITHMETIC).permuted(position % count, count, key)

@@ -10,17 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skerry.chain.abi import contract
-from skerry.chain.court_calls import (
-    Case,
-    Verdict,
-    judge_call,
-    refute_call,
-    reveal_call,
-    timeout_call,
-)
+from skerry.chain.court_calls import Case, refute_call, reveal_call, timeout_call
 from skerry.chain.court_words import CARRIED, POINT
 from skerry.chain.disputes import Answerer, Doubter, Opened, Picked, Shown
 from skerry.chain.moves import Call
+from skerry.chain.verdict_calls import Verdict, judge_call
 from skerry.messages.disputes import Reveal, RevealRoots
 from skerry.verify.clock import Clock
 from skerry.verify.court import CourtRefused, Docks

@@ -21,6 +21,7 @@ from skerry.commit import (
     trace_root,
     write_transcript,
 )
+from skerry.commit.reading import FieldPlace, Reading
 from skerry.commit.state import state_leaf
 from skerry.commit.tensors import ITEM_BYTES, leaf_digest, tensor_root
 from skerry.messages.disputes import Open, Pick, RevealLeaf, RevealRoots, RevealTrace
@@ -54,6 +55,17 @@ def tensors() -> list[dict[str, Any]]:
     ]
 
 
+READING = Reading(
+    shards=8,
+    batch=16,
+    shuffled=True,
+    root=bytes(range(32)),
+    count=1437,
+    record_bytes=264,
+    fields=(FieldPlace("features", 0, "f32"), FieldPlace("labels", 256, "i64")),
+)
+
+
 def receipt(names: list[bytes]) -> Receipt:
     written = write_transcript(
         state_root({}), [names[0], names[1]], {"loss": names[:3], "gain": names[1:4]}
@@ -66,7 +78,7 @@ def receipt(names: list[bytes]) -> Receipt:
         steps=3,
         segments=2,
         seed=-5,
-        data=DataSlice(names[3], (1, 3)),
+        data=DataSlice(names[3], READING.digest, (1, 3)),
         given=(("frozen", names[2]),),
     )
     unsigned = Receipt(
@@ -113,6 +125,12 @@ def vectors() -> dict[str, Any]:
             {"steps": steps, "segments": count, "bounds": list(segment_bounds(steps, count))}
             for steps, count in [(1, 1), (8, 2), (7, 3), (10, 4)]
         ],
+        "reading": {
+            "digest": READING.digest,
+            "fields": [asdict(READING.open_field(it.name)) for it in READING.fields],
+            **{it: getattr(READING, it) for it in ("shards", "batch", "shuffled", "root", "count")},
+            "record_bytes": READING.record_bytes,
+        },
         "unit": encode(signed.unit),
         "receipt": {
             "seed": bytes(range(32)),

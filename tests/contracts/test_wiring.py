@@ -14,6 +14,7 @@ from benchmarks.adjudicate_cases import NAN, f32_bits, i64
 from scripts.evm import Judges, Reverted, judges
 from skerry.base.chance import Chance
 from skerry.base.digests import EMPTY, merkle_levels, merkle_path
+from skerry.commit.reading import FIELD_BYTES, KIND_CODES, FieldPlace, Reading
 from skerry.commit.state import open_state, state_leaf, state_root
 from skerry.commit.tensors import ITEM_BYTES, open_element, tensor_digest
 from skerry.dataset.manifest import sample_leaf
@@ -25,7 +26,7 @@ from skerry.program import Builder, Program, judged_node
 from skerry.program.graph import DType
 from skerry.verify import wiring
 from skerry.verify.judged import Claim, Opened, OpeningRefused, node_leaf
-from skerry.verify.wiring import FIELD_BYTES, Order, Samples
+from skerry.verify.wiring import Order, Samples
 
 KINDS = ("u16", "u32", "f32", "i64")
 NAMES = ("params", "a" * 31, "b" * 32, "m", "schön " * 40)
@@ -56,9 +57,9 @@ def elements(rng: random.Random, dtype: DType, count: int) -> bytes:
     return b"".join(draws[dtype]().to_bytes(ITEM_BYTES[dtype], "little") for _ in range(count))
 
 
-def as_order(order: Order) -> tuple[int, int, int, int, bytes]:
+def as_order(order: Order) -> tuple[int, int, int, int, bytes, bool]:
     own = b"".join(shard.to_bytes(2, "big") for shard in order.own)
-    return order.seed, order.step, order.shards, order.batch, own
+    return order.seed, order.step, order.shards, order.batch, own, order.shuffled
 
 
 def as_samples(samples: Samples) -> tuple[bytes, int, int, int, int]:
@@ -127,7 +128,7 @@ def orders(rng: random.Random) -> Order:
     shards = rng.randint(1, 9)
     own = tuple(sorted(rng.sample(range(shards), rng.randint(1, shards))))
     step = rng.choice((0, 1, 17, 10**6))
-    return Order(i64(rng), step, shards, rng.randint(1, 5), own)
+    return Order(i64(rng), step, shards, rng.randint(1, 5), own, rng.random() < 0.8)
 
 
 @pytest.mark.parametrize("seed", range(150))
@@ -165,6 +166,8 @@ def test_a_sample_is_the_one_that_the_order_puts_there(seed: int, chain: Judges)
     place, inside = divmod(element, each)
     shard, at = divmod(place, order.batch)
     index = plan.indices(order.step, order.own[shard])[at]
+    if not order.shuffled:
+        index = plan.position(order.step, order.own[shard], at) % count
     raw_bits = records[index][5 + inside * width : 5 + (inside + 1) * width]
     want = int.from_bytes(raw_bits, "little")
     if kind == "f32" and want & 0x7FFFFFFF > 0x7F800000:
@@ -186,13 +189,13 @@ def test_a_node_of_another_role_is_refused(chain: Judges) -> None:
     with pytest.raises(OpeningRefused):
         wiring.chance(claim, raw, Order(1, 1, 1, 1, (0,)))
     with pytest.raises(Reverted):
-        chain.wiring.call("chance", as_claim(claim), raw, (1, 1, 1, 1, b"\0\0"))
+        chain.wiring.call("chance", as_claim(claim), raw, (1, 1, 1, 1, b"\0\0", True))
 
 
 # ---- what the receipt says of it -----------------------------------------------------------------
 
 
-def receipts(rng: random.Random) -> Receipt:
+def receipts(rng: random.Random, reading: bytes = EMPTY) -> Receipt:
     """Return a receipt whose fields take every spelling."""
     shards = tuple(sorted(rng.sample(range(rng.choice((20, 300, 4000))), rng.randint(1, 20))))
     names = sorted(rng.sample(NAMES, rng.randint(1, len(NAMES))), key=str.encode)
@@ -205,7 +208,7 @@ def receipts(rng: random.Random) -> Receipt:
         steps=steps,
         segments=1,
         seed=i64(rng),
-        data=DataSlice(rng.randbytes(32), shards) if rng.random() < 0.8 else None,
+        data=DataSlice(rng.randbytes(32), reading, shards) if rng.random() < 0.8 else None,
         given=tuple((name, rng.randbytes(32)) for name in names),
     )
     outputs = (("loss", rng.randbytes(32)),)
@@ -246,13 +249,7 @@ def test_what_the_receipt_says_is_read_from_its_bytes(seed: int, chain: Judges) 
     place = rng.randrange(count)
     claim, raw = claim_about(program_with("seeds", "chance", "i64", (count,)), place)
     lots = (as_claim(claim), raw, name, step, spelled)
-    if unit.data is None:
-        with pytest.raises(OpeningRefused):
-            wiring.order_of(unit, step, 1, 1)
-        with pytest.raises(Reverted):
-            chain.feeds.call("chance", *lots)
-        return
-    order = wiring.order_of(unit, step, 1, 1)
+    order = wiring.order_of(unit, step)
     assert chain.feeds.call("chance", *lots) == wiring.chance(claim, raw, order)
     with pytest.raises(Reverted):
         chain.feeds.call("chance", as_claim(claim), raw, name, unit.steps, spelled)
@@ -260,23 +257,73 @@ def test_what_the_receipt_says_is_read_from_its_bytes(seed: int, chain: Judges) 
         chain.feeds.call("chance", as_claim(claim), raw, EMPTY, step, spelled)
 
 
-def test_a_sample_is_found_by_the_receipt_and_the_job(chain: Judges) -> None:
-    for seed in range(20):
-        rng = random.Random(seed)
-        receipt = receipts(rng)
-        if receipt.unit.data is None:
-            continue
-        step, batch, count = rng.randrange(receipt.unit.steps), rng.randint(1, 3), 50
-        own = len(receipt.unit.data.shards)
-        records = [rng.randbytes(10) for _ in range(count)]
-        levels = merkle_levels([sample_leaf(record) for record in records])
-        samples = Samples(levels[-1][0], count, 10, 0, "u16")
-        element = rng.randrange(own * batch * 5)
-        claim, raw = claim_about(program_with("tokens", "data", "i64", (own, batch, 5)), element)
-        order = wiring.order_of(receipt.unit, step, 4000, batch)
-        index = wiring.sample_at(order, count, element // 5)
-        path = merkle_path(levels, index)
-        want = wiring.data(claim, raw, order, samples, records[index], path)
-        call = (as_claim(claim), raw, signed_digest(receipt), step, 4000, batch)
-        more = (as_samples(samples), encode(receipt), records[index], list(path))
-        assert chain.feeds.call("data", *call, *more) == want
+def readings(rng: random.Random) -> tuple[Reading, list[bytes], list[list[bytes]]]:
+    """Return a way to read some samples, their records and the levels of their tree."""
+    places, at = [], 0
+    for number in range(rng.randint(1, 5)):
+        kind = rng.choice(KINDS)
+        places.append(FieldPlace(f"field{number}", at, kind))
+        at += 5 * FIELD_BYTES[kind]
+    records = [rng.randbytes(at) for _ in range(50)]
+    levels = merkle_levels([sample_leaf(record) for record in records])
+    shuffled = rng.random() < 0.5
+    how = Reading(4000, rng.randint(1, 3), shuffled, levels[-1][0], 50, at, tuple(places))
+    return how, records, levels
+
+
+def as_reading(how: Reading) -> tuple[int, int, bool, bytes, int, int, bytes]:
+    facts = (how.shards, how.batch, how.shuffled, how.root)
+    return *facts, how.count, how.record_bytes, how.fields_root
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_sample_is_found_by_what_the_receipt_says_of_it(seed: int, chain: Judges) -> None:
+    rng = random.Random(seed)
+    how, records, levels = readings(rng)
+    receipt = receipts(rng, how.digest)
+    step = rng.randrange(receipt.unit.steps)
+    own = len(receipt.unit.data.shards) if receipt.unit.data else 1
+    field = rng.choice(how.fields)
+    dtype: DType = "f32" if field.kind == "f32" else "i64"
+    element = rng.randrange(own * how.batch * 5)
+    claim, raw = claim_about(program_with(field.name, "data", dtype, (own, how.batch, 5)), element)
+    shown = how.open_field(field.name)
+    place = (shown.field.at, KIND_CODES[field.kind], shown.index, list(shown.path))
+    head = (as_claim(claim), raw, signed_digest(receipt), step)
+    if receipt.unit.data is None:
+        with pytest.raises(OpeningRefused):
+            wiring.order_of(receipt.unit, step, how)
+        more = (encode(receipt), records[0], list(merkle_path(levels, 0)))
+        with pytest.raises(Reverted):
+            chain.feeds.call("data", *head, as_reading(how), place, *more)
+        return
+    order = wiring.order_of(receipt.unit, step, how)
+    index = wiring.sample_at(order, how.count, element // 5)
+    path = merkle_path(levels, index)
+    samples = wiring.samples_of(how, field.name)
+    want = wiring.data(claim, raw, order, samples, records[index], path)
+    more = (encode(receipt), records[index], list(path))
+    assert chain.feeds.call("data", *head, as_reading(how), place, *more) == want
+    for other in other_readings(how):
+        with pytest.raises(OpeningRefused):
+            wiring.order_of(receipt.unit, step, other)
+        with pytest.raises(Reverted):
+            chain.feeds.call("data", *head, as_reading(other), place, *more)
+    wide = (how.shards, how.batch + (1 << 32), *as_reading(how)[2:])  # with the same low bytes
+    with pytest.raises(Reverted):
+        chain.feeds.call("data", *head, wide, place, *more)
+    with pytest.raises(Reverted):
+        chain.feeds.call("data", *head, as_reading(how), (field.at + 1, *place[1:]), *more)
+
+
+def other_readings(how: Reading) -> list[Reading]:
+    """Return readings that each differ from one in one fact."""
+    return [
+        dataclasses.replace(how, shards=how.shards + 1),
+        dataclasses.replace(how, batch=how.batch + 1),
+        dataclasses.replace(how, shuffled=not how.shuffled),
+        dataclasses.replace(how, root=EMPTY),
+        dataclasses.replace(how, count=how.count - 1),
+        dataclasses.replace(how, record_bytes=how.record_bytes + 1),
+        dataclasses.replace(how, fields=(*how.fields, FieldPlace("more", 0, "u16"))),
+    ]

@@ -33,7 +33,7 @@ UNIT = Unit(
     steps=8,
     segments=2,
     seed=-7,
-    data=DataSlice(A, (0, 2)),
+    data=DataSlice(A, B, (0, 2)),
     given=(("grads", A), ("params", B)),
 )
 RECEIPT = Receipt(
@@ -171,7 +171,7 @@ def test_a_unit_that_contradicts_itself_is_refused(change: dict[str, object], re
 
 def test_a_data_slice_names_each_shard_once() -> None:
     with pytest.raises(ValueError, match="shards must ascend"):
-        DataSlice(A, (1, 1))
+        DataSlice(A, B, (1, 1))
 
 
 def test_a_receipt_answers_its_unit() -> None:

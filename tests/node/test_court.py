@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import skerry
 from skerry.base.chance import Chance
-from skerry.node.checking import open_past
+from skerry.chain.anvil import Anvil
+from skerry.node.checking import open_past, receipt_of_duty, verify_receipt
 from skerry.node.claim import stake_of
 from skerry.node.court import DisputeResult, SolverGone, play_dispute
-from skerry.node.courtroom import LieNotJudged
 from skerry.node.dispute import draw_lie, party_of, read_receipt
+from skerry.node.duties import NoSuchDuty
 from skerry.node.jobs import live_job
 from skerry.node.party import Lie, LieImpossible
 from skerry.node.past import PastRun
@@ -28,7 +30,12 @@ JOB = Path(__file__).resolve().parents[2] / "jobs" / "digits.toml"
 CHANGES = (
     "train.max_steps=8", "rounds.lanes=2", "rounds.local_steps=4", "rounds.codec=topk",
     "rounds.segments=2", "resources.workers=1", "checkpoint.save_steps=4",
-    "checkpoint.eval_steps=8", "train.warmup_steps=0",
+    "checkpoint.eval_steps=8", "train.warmup_steps=0", "model.arguments.dropout=0.25",
+    "train.gradient_accumulation_steps=2", "train.per_device_train_batch_size=8",
+)  # fmt: skip
+EVERY_STEP = (
+    "train.max_steps=2", "rounds.lanes=2", "resources.workers=1", "checkpoint.save_steps=1",
+    "checkpoint.eval_steps=2", "train.warmup_steps=0",
 )  # fmt: skip
 
 pytestmark = pytest.mark.slow
@@ -41,6 +48,21 @@ def receipt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     job = skerry.load_job(JOB, [f"output_dir={str(out)!r}", *CHANGES])
     live_job(job)
     return out / "receipts" / "00000001-0001-step.receipt"
+
+
+@pytest.fixture(scope="module")
+def exchanged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the receipt of a gradient of a small real job that exchanges at every step."""
+    out = tmp_path_factory.mktemp("runs") / "exchanged"
+    live_job(skerry.load_job(JOB, [f"output_dir={str(out)!r}", *EVERY_STEP]))
+    return out / "receipts" / "00000001-0001-grad0.receipt"
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[str]:
+    """Return the URL of one chain for all disputes of a test."""
+    with Anvil() as anvil:
+        yield anvil.url
 
 
 @pytest.fixture(scope="module")
@@ -123,21 +145,93 @@ def test_an_honest_solver_keeps_its_stake_and_gets_of_the_bond(
     check_sums(result)
 
 
-def test_a_lie_that_no_judge_sees_through_is_refused_before_anything_is_paid(
-    past: PastRun, receipt: Path
-) -> None:
-    program = past.lanes.programs["step"]
+def input_of(past: PastRun, program: str, role: str, port: str = "") -> int:
+    """Return the node of the last input of a role, or of the one of that name."""
+    made = past.lanes.programs[program]
     ports = [
-        (at, program.inputs[node.integer("port")].role)
-        for at, node in enumerate(program.nodes)
+        (at, made.inputs[node.integer("port")])
+        for at, node in enumerate(made.nodes)
         if node.op == "input"
     ]
-    data = next(at for at, role in ports if role == "data")
-    state = next(at for at, role in ports if role == "state")
-    with pytest.raises(LieNotJudged, match="data input"):
-        play_dispute(receipt, lie=f"0:{data}:0")
-    with pytest.raises(LieNotJudged, match="false challenger"):
-        play_dispute(receipt, lie=f"0:{state}:0", honest=True)
+    return [at for at, it in ports if it.role == role and port in ("", it.name)][-1]
+
+
+def telling(past: PastRun, receipt: Path, step: int, node: int) -> Lie:
+    """Return a lie about a node that makes a difference."""
+    true = read_receipt(receipt)
+    elements = past.lanes.programs[past.name_of(true.unit)].nodes[node].type.elements
+    lies = (Lie(step, node, at % elements) for at in range(elements // 3, elements // 3 + elements))
+    return next(it for it in lies if _differs(past, receipt, it))
+
+
+def judged_both_ways(receipt: Path, lie: Lie, url: str, name: str) -> None:
+    """See a lie and a false doubt about one input judged, and who pays for it."""
+    for honest in (False, True):
+        result = play_dispute(receipt, lie=str(lie), honest=honest, rpc_url=url)
+        assert isinstance(result.finding, Finding)
+        assert (result.finding.op, result.finding.name) == ("input", name)
+        assert result.challenger_won is not honest
+        assert not result.silent
+        gained = money(result)
+        assert gained["challenger" if honest else "solver"] < 0
+        assert gained["solver" if honest else "challenger"] > 0
+        check_sums(result)
+        assert result.gas <= 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("role", "port"),
+    [("data", "features"), ("data", "label"), ("chance", "seeds"), ("state", "m")],
+)
+def test_what_a_step_was_given_is_judged(
+    past: PastRun, receipt: Path, chain: str, role: str, port: str
+) -> None:
+    lie = telling(past, receipt, 2, input_of(past, "step", role, port))
+    judged_both_ways(receipt, lie, chain, port)
+
+
+def test_what_an_update_starts_from_is_judged(past: PastRun, receipt: Path, chain: str) -> None:
+    encode = receipt.with_name(receipt.name.replace("step", "encode"))
+    lie = telling(past, encode, 0, input_of(past, "encode", "given"))
+    judged_both_ways(encode, lie, chain, "start")
+
+
+@pytest.mark.parametrize(
+    ("unit", "role", "port", "step"),
+    [
+        ("init:0", "chance", "seed", 0),
+        ("merge:1", "given", "indices", 0),
+        ("evaluate:1", "data", "label", 9),
+    ],
+)
+def test_a_unit_of_the_coordinator_is_judged(
+    past: PastRun, chain: str, unit: str, role: str, port: str, step: int
+) -> None:
+    receipt = receipt_of_duty(past.folder.root, unit)
+    node = input_of(past, unit.partition(":")[0], role, port)
+    judged_both_ways(receipt, telling(past, receipt, step, node), chain, port)
+    assert verify_receipt(receipt).equal
+
+
+@pytest.mark.parametrize(
+    ("program", "role", "port"), [("grad", "data", "label"), ("apply", "given", "grads")]
+)
+def test_a_unit_of_a_run_that_exchanges_at_every_step_is_judged(
+    exchanged: Path, chain: str, program: str, role: str, port: str
+) -> None:
+    past = open_past(exchanged.parent.parent)
+    receipt = exchanged if program == "grad" else receipt_of_duty(past.folder.root, "merge:1")
+    lie = telling(past, receipt, 0, input_of(past, program, role, port))
+    judged_both_ways(receipt, lie, chain, port)
+
+
+@pytest.mark.parametrize("unit", ["merge:9", "init:1", "predict:0", "merge", "merge:x"])
+def test_a_unit_that_no_coordinator_has_is_refused(past: PastRun, unit: str) -> None:
+    with pytest.raises(NoSuchDuty):
+        receipt_of_duty(past.folder.root, unit)
+
+
+def test_a_lie_about_no_element_is_refused_before_anything_is_paid(receipt: Path) -> None:
     with pytest.raises(LieImpossible):
         play_dispute(receipt, lie="99:0:0")
 

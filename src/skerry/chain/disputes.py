@@ -23,19 +23,17 @@ from skerry.chain.court_calls import (
     Case,
     Stand,
     announce_call,
-    counted_verdict,
-    judge_call,
     leaf_pick,
     open_call,
     pick_call,
     refute_call,
     reveal_call,
-    settle_call,
     timeout_call,
 )
 from skerry.chain.court_words import CARRIED, LEAF, POINT, Core, Seat, State, row_path, words_of
 from skerry.chain.moves import Call
 from skerry.chain.proofs import HeardTrace, own_parts, verdict_of
+from skerry.chain.verdict_calls import counted_verdict, judge_call, settle_call
 from skerry.commit.state import state_root
 from skerry.commit.transcript import trace_root
 from skerry.messages.disputes import (
@@ -248,7 +246,7 @@ class Doubter:
         """Return the last pick and the judgement as one call."""
         assert self.stand is not None, "a game"
         assert self.walk.game is not None, "a game"
-        found = verdict_of(self.case, self.run, self.heard, self.runs or self.walk.game)
+        found = verdict_of(self.case, self.proofs(), self.heard, self.runs or self.walk.game)
         self._settled = True
         return settle_call(self.case, self.stand, last, found)
 
@@ -273,10 +271,14 @@ class Doubter:
         """Return the parts that were due, by one's own run."""
         return own_parts(self.run, game)
 
+    def proofs(self) -> RunRoots:
+        """Return the run whose leaves the judge is shown."""
+        return self.run
+
     def _judge(self) -> Call:
         assert self.stand is not None, "a game"
         assert self.walk.game is not None, "a game"
-        found = verdict_of(self.case, self.run, self.heard, self.runs or self.walk.game)
+        found = verdict_of(self.case, self.proofs(), self.heard, self.runs or self.walk.game)
         return judge_call(self.case, self.stand, found)
 
     def timeout(self, now: int, *, fallen: bool = False) -> Call | None:

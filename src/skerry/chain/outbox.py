@@ -233,9 +233,11 @@ class Outbox:
         nonce, sent = self._base.execute(
             "SELECT nonce, sent FROM moves WHERE key=?", (key,)
         ).fetchone()
-        there = self.rpc.number("eth_getTransactionCount", hexed(self.address), "latest")
+        # Asked at a block that the node has shown whole: of a later one it may count transactions
+        # before it tells their receipts.
+        there = self.rpc.number("eth_getTransactionCount", hexed(self.address), hexed(height))
         if there > nonce:
-            # One of ours may have been mined between the two questions.
+            # One of ours may have been mined between the questions.
             if all(self.rpc.receipt(name) is None for name, *_ in tries):
                 raise TransactionReplaced(key, nonce)
             return

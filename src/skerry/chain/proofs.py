@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from skerry.base.digests import merkle_levels, merkle_path, node_digest, tree_depth
-from skerry.chain.court_calls import (
-    Case,
+from skerry.chain.court_calls import Case
+from skerry.chain.verdict_calls import (
     Verdict,
     carried_verdict,
     chance_verdict,
+    data_verdict,
     element_verdict,
     given_verdict,
     left_verdict,
@@ -38,6 +39,7 @@ from skerry.verify.leaf import Gathered, element
 from skerry.verify.positions import Carried, Contradiction, Mismatch, Nodes, Point, Step, Trace
 from skerry.verify.runs_game import RunsGame
 from skerry.verify.walk import RunRoots
+from skerry.verify.wiring import order_of, sample_at
 
 
 @dataclass
@@ -170,15 +172,26 @@ def _carried(case: Case, run: RunRoots, at: Carried) -> Verdict:
     return carried_verdict(case, at.name, shown.tensor, shown.path)
 
 
+def _data(case: Case, judged: Judged, point: Point) -> Verdict:
+    """Return the verdict on what a step read: the sample that is due at the element's place."""
+    assert case.samples is not None, "a unit that reads data has a source of it"
+    how, unit = case.samples.reading, case.terms.receipt.unit
+    order = order_of(unit, point.step, how)
+    each = judged.made.elements // (len(order.own) * order.batch)
+    sample = case.samples.proof(sample_at(order, how.count, point.element // each))
+    return data_verdict(case, point, how, how.open_field(judged.name), sample)
+
+
 def _wiring(case: Case, run: RunRoots, judged: Judged, point: Point) -> Verdict:
     """Return the verdict on what a step was given."""
     if judged.role == "chance":
         return chance_verdict(case, point)
+    if judged.role == "data":
+        return _data(case, judged, point)
     leaf, _ = leaf_of(judged.made.shape, point.element)
     data = run.leaf(point.step, point.node, leaf)
     inside = merkle_path(merkle_levels(run.leaf_digests(point.step, point.node)), leaf)
     if judged.role == "given":
         return given_verdict(case, point, Opened(data, inside))
-    assert judged.role == "state", "no court can judge what a step read of its data"
     shown = open_state(run.states([point.step])[0], judged.name)
     return state_verdict(case, point, shown.index, Opened(data, (*inside, *shown.path)))

@@ -133,9 +133,15 @@ def reveal(
 
 @app.command()
 def dispute(
-    receipt: Annotated[Path, typer.Argument(help="A receipt in a run's folder.")],
+    receipt: Annotated[
+        Path, typer.Argument(help="A receipt in a run's folder; with --unit that folder.")
+    ],
     lie: Annotated[
         str, typer.Option(help="STEP:NODE:ELEMENT that the liar changes; without, one is drawn.")
+    ] = "",
+    unit: Annotated[
+        str,
+        typer.Option(help="KIND:ROUND of a unit of the coordinator: init, merge or evaluate."),
     ] = "",
     honest: Annotated[
         bool, typer.Option("--honest", help="The solver is honest, and the challenger lies.")
@@ -151,6 +157,10 @@ def dispute(
     """
     from skerry.cli.disputing import dispute_command
 
+    if unit:
+        from skerry.node.checking import receipt_of_duty
+
+        receipt = receipt_of_duty(receipt, unit)
     dispute_command(receipt, lie, rpc, honest=honest, as_json=as_json)
 
 

@@ -1,7 +1,8 @@
 """Commit: one short digest for a tensor, a state, a step or a unit, and openings of any part.
 
 In      Canonical little-endian bytes of tensors, and digests made from them.
-Does    Merkle roots over leaves of at most 512 elements, state roots by name, transcripts of units.
+Does    Merkle roots over leaves of at most 512 elements, state roots by name, transcripts of units,
+        and how a unit reads its samples.
 Out     32-byte digests, and openings that anyone can check without the rest.
 Never   Tensors of any library, IO; never decides who is right.
 Start   reading at `tensors`, then `state` and `transcript`.

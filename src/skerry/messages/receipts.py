@@ -44,10 +44,12 @@ class DataSlice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         manifest: digest of the manifest that names the data.
+        reading: digest of how the samples are read (`commit.reading`).
         shards: the shards of each step's batch that the unit covers, ascending.
     """
 
     manifest: Digest
+    reading: Digest
     shards: Annotated[tuple[Count, ...], Meta(min_length=1, max_length=SHARDS_MAX)]
 
     def __post_init__(self) -> None:

@@ -67,6 +67,7 @@ class RunConfig(
         programs: digests of the Programs by what they are for, ascending by name.
         initial: blob of the given initial state; None where Program "init" makes it.
         data: digest of the manifest that names the data; None where no Program reads any.
+        readings: how the samples of each split are read, by digest (`commit.reading`).
     """
 
     exchange: Literal["local", "every-step"]
@@ -85,10 +86,12 @@ class RunConfig(
     programs: NamedDigests
     initial: Digest | None = None
     data: Digest | None = None
+    readings: NamedDigests = ()
 
     def __post_init__(self) -> None:
         """Refuse terms that contradict each other."""
         require_ascending("programs", [name.encode() for name, _ in self.programs])
+        require_ascending("readings", [name.encode() for name, _ in self.readings])
         if self.exchange == "every-step" and self.local_steps != 1:
             raise ValueError("an exchange at every step has one local step")
         if self.segments > self.local_steps:

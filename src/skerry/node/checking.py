@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skerry.messages.receipts import Receipt
-from skerry.node.dispute import Move, WalkResult, answer_for, doubt, read_receipt
+from skerry.node.dispute import Move, WalkResult, answer_for, doubt, read_receipt, sign_duty
+from skerry.node.duties import Duty
 from skerry.node.party import Lie
 from skerry.node.past import PastRun
 from skerry.node.submission import kept_job
@@ -34,6 +35,15 @@ def open_past(run: Path) -> PastRun:
     file = kept_job(run)
     fast = file.job.train.arithmetic == "fast"
     return PastRun.open(run, file.data_folder, "fast" if fast else "native")
+
+
+def receipt_of_duty(run: Path, unit: str) -> Path:
+    """Return the receipt of the coordinator's unit KIND:ROUND of a run, signed now.
+
+    Raises:
+        NoSuchRun, NoSuchDuty: there is no such run, or no such unit in it.
+    """
+    return sign_duty(open_past(run), Duty.parse(unit))
 
 
 def verify_receipt(path: str | Path) -> Verdict:

@@ -140,7 +140,10 @@ class ChainJob:
         """Return the receipts of a lane, the doubted one as the solver claims it."""
         unit, names = self.true.unit, list(record.lanes[lane].receipts)
         if (record.round, lane) == (unit.id.round, unit.id.lane):
-            names[names.index(signed_digest(self.true))] = signed_digest(self.claimed)
+            true = signed_digest(self.true)
+            if true not in names:
+                names.append(true)  # a coordinator's unit, which no lane recorded
+            names[names.index(true)] = signed_digest(self.claimed)
         return names
 
     def _lanes(self, record: RoundRecord) -> list[bytes]:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,7 +28,7 @@ from skerry.base.chance import Chance
 from skerry.base.errors import NodeError
 from skerry.chain.abi import contract
 from skerry.chain.anvil import Anvil
-from skerry.chain.court_calls import Case, shipped
+from skerry.chain.court_calls import Case
 from skerry.chain.courthouse import CourtLog, CourtTerms, Heard, court_steps
 from skerry.chain.deploy import Manifest, deploy
 from skerry.chain.disputes import Doubter
@@ -43,14 +44,14 @@ from skerry.node.courtroom import (
     POLL_SECONDS,
     ChainParty,
     FalseDoubter,
+    case_of,
     check_lie,
-    court_terms,
     fresh_key,
     lend_coins,
     play,
 )
 from skerry.node.dispute import draw_lie, party_of, read_receipt
-from skerry.node.party import Lie, LieVanished
+from skerry.node.party import Lie, LieVanished, PartyRun
 from skerry.node.past import PastRun
 from skerry.node.solver import (
     ClaimAsked,
@@ -252,17 +253,23 @@ class Courtroom:
         solver.ask(ClaimAsked(job.terms.job, claimed.unit.id.round, claimed.unit.id.lane))
         docket = job.docket(solver.hear(Signed).signature)
         self.watch.claim(claimed)
-        case = Case(court_terms(self.past, claimed), run.states([0])[0], docket, shipped())
-        try:
-            doubter = (FalseDoubter if self.honest else Doubter)(
-                case, run, self.parties["challenger"].address, os.urandom(32)
-            )
-        except NothingToDispute:
-            raise LieVanished(str(self.lie)) from None
+        case = case_of(self.past, claimed, run, docket)
+        doubter = self._doubter(case, run)
         solver.ask(DefenceAsked(docket))
         log = CourtLog(self.folder / "challenger.events", rpc, manifest)
         stack.callback(log.close)
         return self._played(doubter, solver, ready.address, log, terms)
+
+    def _doubter(self, case: Case, run: PartyRun) -> Doubter:
+        who, salt = self.parties["challenger"].address, os.urandom(32)
+        try:
+            if not self.honest:
+                return Doubter(case, run, who, salt)
+            return FalseDoubter(
+                case, run, who, salt, truth=partial(party_of, self.past, self.true.unit)
+            )
+        except NothingToDispute:
+            raise LieVanished(str(self.lie)) from None
 
     def _deploy(self, terms: CourtTerms) -> Manifest:
         self.watch.stage("a court is deployed, with its money and its judges")
@@ -412,7 +419,7 @@ def play_dispute(
         past, true = open_past(run_of(path)), read_receipt(path)
         if lie:
             told = Lie.parse(lie)
-            check_lie(past, true, told, honest=honest)
+            check_lie(past, true, told)
         else:
             watch.stage("a lie is drawn that makes a difference")
             seed = int.from_bytes(os.urandom(7), "big")

@@ -19,7 +19,7 @@ from pathlib import Path
 from skerry.arithmetic.elements import wrapped
 from skerry.base.errors import ChainError, JobError
 from skerry.chain.abi import contract
-from skerry.chain.court_calls import pick_call
+from skerry.chain.court_calls import Case, pick_call, shipped
 from skerry.chain.courthouse import ARITIES, CourtLog, Heard
 from skerry.chain.deploy import Manifest
 from skerry.chain.disputes import Answerer, Doubter, Shown, heard_parts
@@ -29,32 +29,34 @@ from skerry.chain.moves import Call
 from skerry.chain.outbox import Outbox, Sent
 from skerry.chain.proofs import own_parts
 from skerry.chain.rpc import Rpc, hexed, unhexed
+from skerry.dataset import Dataset
 from skerry.messages.disputes import Pick
-from skerry.messages.receipts import Receipt
+from skerry.messages.receipts import Receipt, Unit
 from skerry.node.clocks import RealClock
 from skerry.node.dispute import terms_of
-from skerry.node.party import Lie, LieImpossible
+from skerry.node.party import Lie, LieImpossible, PartyRun
 from skerry.node.past import PastRun
-from skerry.program import Program
-from skerry.verify import Terms
+from skerry.node.readings import SplitSource, readings_of
+from skerry.verify import RunRoots, Terms
 from skerry.verify.folds import GREATEST
+from skerry.verify.positions import Point
 from skerry.verify.runs_game import parts_of
 
 POLL_SECONDS = 0.03
 COINS = 10**20
-# The court's judge of wiring knows what a state should be; of other inputs it knows nothing yet.
-JUDGED_ROLES = ("state",)
+# A judge is shown a sample whole, and a call has its limits.
+RECORD_BYTES_MAX = 4096
 
 
 class LieNotJudged(JobError):
-    """A lie ends in a kind of last move that the court has no judge for."""
+    """A lie ends in a last move that is too large for the court."""
 
     code = "job.lie.judge"
 
     def __init__(self, lie: Lie, what: str) -> None:
         super().__init__(
             f"the court cannot judge the lie {lie}: {what}",
-            next_step="tell a lie about an op that computes, or about an entry of the state",
+            next_step="tell a lie about an op that computes",
         )
 
 
@@ -70,14 +72,13 @@ class CourtUnfunded(ChainError):
         )
 
 
-def check_lie(past: PastRun, receipt: Receipt, lie: Lie, *, honest: bool) -> None:
+def check_lie(past: PastRun, receipt: Receipt, lie: Lie) -> None:
     """Refuse a lie that no unit can hold or no judge of the court can see through.
 
     Args:
         past: the run.
         receipt: names the unit.
         lie: what is to be changed.
-        honest: whether it is the challenger who tells it.
 
     Raises:
         LieImpossible: there is no such element.
@@ -88,18 +89,37 @@ def check_lie(past: PastRun, receipt: Receipt, lie: Lie, *, honest: bool) -> Non
         raise LieImpossible(
             f"the unit has {receipt.unit.steps} steps of {len(program.nodes)} nodes"
         )
-    if lie.element >= program.nodes[lie.node].type.elements:
-        raise LieImpossible(f"node {lie.node} has {program.nodes[lie.node].type.elements} elements")
-    if program.nodes[lie.node].op == "input":
-        _check_input(program, lie, honest=honest)
+    node = program.nodes[lie.node]
+    if lie.element >= node.type.elements:
+        raise LieImpossible(f"node {lie.node} has {node.type.elements} elements")
+    if node.op != "input" or program.inputs[node.integer("port")].role != "data":
+        return
+    source = sample_source(past, receipt.unit)
+    size = source.reading.record_bytes if source is not None else 0
+    if size > RECORD_BYTES_MAX:
+        raise LieNotJudged(
+            lie, f"a sample has {size:,} bytes, and a judge reads {RECORD_BYTES_MAX:,}"
+        )
 
 
-def _check_input(program: Program, lie: Lie, *, honest: bool) -> None:
-    port = program.inputs[program.nodes[lie.node].integer("port")]
-    if port.role not in JUDGED_ROLES:
-        raise LieNotJudged(lie, f"it is about the {port.role} input {port.name!r}")
-    if honest:
-        raise LieNotJudged(lie, "a false challenger has no proof of an input that was not so")
+def sample_source(past: PastRun, unit: Unit) -> SplitSource | None:
+    """Return the samples that a unit reads, or None where it reads none."""
+    data, samples = past.lanes.feed.samples, unit.data
+    if samples is None or not isinstance(data, Dataset):
+        return None
+    config = past.config
+    known = readings_of(data.manifest, shards=config.shards, batch=config.samples_per_shard)
+    for name, reading in known.items():
+        if reading.digest == samples.reading:
+            return SplitSource(reading, data.reader(name))
+    return None
+
+
+def case_of(past: PastRun, receipt: Receipt, run: PartyRun, docket: bytes) -> Case:
+    """Return what a party knows of a dispute about a receipt of a run."""
+    terms = court_terms(past, receipt)
+    source = sample_source(past, receipt.unit)
+    return Case(terms, run.states([0])[0], docket, shipped(), source)
 
 
 def court_terms(past: PastRun, receipt: Receipt) -> Terms:
@@ -251,8 +271,22 @@ class LyingAnswerer(Answerer):
         return (*parts[:-1], wrapped(due - sum(parts[:-1])))
 
 
+@dataclass
 class FalseDoubter(Doubter):
-    """A challenger who doubts a true sum, and goes on where every part of it is true."""
+    """A challenger who doubts what is true, and goes on where every part of it is.
+
+    Attributes:
+        truth: makes an honest run, which has the proofs of what a step was given; his own has none.
+    """
+
+    truth: Callable[[], RunRoots] | None = None
+
+    def proofs(self) -> RunRoots:
+        """Return the run whose leaves the judge is shown."""
+        assert self.walk.game is not None, "a game"
+        at = self.walk.game.position
+        given = isinstance(at, Point) and self.case.terms.program.nodes[at.node].op == "input"
+        return self.truth() if given and self.truth is not None else self.run
 
     def _shown_parts(self, event: Shown) -> Call:
         assert self.stand is not None, "a game of runs"

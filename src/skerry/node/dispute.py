@@ -20,18 +20,18 @@ from typing import TypeAlias
 
 from skerry.base.chance import Chance
 from skerry.base.errors import PeerError
-from skerry.commit.state import state_names
 from skerry.messages.disputes import Ask, Reveal
 from skerry.messages.receipts import Cost, Receipt, Unit
 from skerry.messages.signing import Sign, sign
 from skerry.messages.wire import MessageUnexpected, decode, decode_as, encode
 from skerry.node.clocks import RealClock
+from skerry.node.duties import Duty
 from skerry.node.keys import load_key
 from skerry.node.party import Lie, LieVanished, PartyRun
 from skerry.node.past import PastRun
 from skerry.node.session import SECRET_BYTES, Session, read_session, write_session
 from skerry.program import OPS
-from skerry.storage import read_file
+from skerry.storage import read_file, write_file
 from skerry.transport import Link, LinkLost, TcpTransport
 from skerry.verify import (
     Challenger,
@@ -120,10 +120,24 @@ def receipt_of_party(past: PastRun, party: PartyRun, key: bytes, by: Sign) -> Re
     )
 
 
+def sign_duty(past: PastRun, duty: Duty) -> Path:
+    """Run a coordinator's unit again, sign its receipt and return where that is kept.
+
+    Raises:
+        NoSuchDuty: the run has no such unit.
+    """
+    unit, _ = past.duty(duty)
+    key, by = load_key(past.folder.root / "keys" / "coordinator.key")
+    receipt = receipt_of_party(past, party_of(past, unit), key, by)
+    path = past.folder.receipt_path(duty.round, 0, duty.kind)
+    write_file(path, encode(receipt), durable=False)
+    return path
+
+
 def terms_of(past: PastRun, receipt: Receipt) -> Terms:
     """Return what both parties know before the first move."""
     name = past.name_of(receipt.unit)
-    return Terms(receipt, past.lanes.programs[name], state_names(past.lanes.unit_types))
+    return Terms(receipt, past.lanes.programs[name], past.lanes.state_names(name))
 
 
 @dataclass
@@ -290,5 +304,6 @@ __all__ = [
     "party_of",
     "read_receipt",
     "receipt_of_party",
+    "sign_duty",
     "terms_of",
 ]

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from skerry.base.chance import Chance
 from skerry.base.errors import JobError
+from skerry.commit.state import state_names
 from skerry.exact.executable import Executable
 from skerry.messages.receipts import Cost, DataSlice, Receipt, Unit, UnitId
 from skerry.messages.rounds import RunConfig
@@ -149,6 +150,15 @@ class Lanes:
             return self.unit_types
         return {"params": self.unit_types["params"]}
 
+    def state_names(self, name: str) -> tuple[str, ...]:
+        """Return the names of the state after a unit of Program `name`, in their order."""
+        if name == "init":
+            outputs = self.programs[name].outputs
+            return state_names(it.name for it in outputs if it.role == "state")
+        if name == "evaluate":
+            return ("params",)
+        return state_names(self.global_types if name == "merge" else self.unit_types)
+
     @cached_property
     def lane_types(self) -> dict[str, TensorType]:
         """The state that each lane has of its own."""
@@ -195,17 +205,18 @@ class Lanes:
         config = self.config
         data = self._data(self.shards_of(lane))
         steps, segments = config.local_steps, config.segments
-        return self._unit("step", at, lane, state, steps=steps, segments=segments, data=data)
+        return self.unit("step", at, lane, state, steps=steps, segments=segments, data=data)
 
     def encode_unit(self, at: int, lane: int, state: bytes, start: bytes) -> Unit:
         """Return the unit that makes a lane's update; `start` is the digest of global params."""
-        return self._unit("encode", at, lane, state, given=(("start", start),))
+        return self.unit("encode", at, lane, state, given=(("start", start),))
 
     def grad_unit(self, at: int, lane: int, shard: int, state: bytes) -> Unit:
         """Return the unit of one shard's gradient."""
-        return self._unit("grad", at, lane, state, data=self._data([shard]))
+        return self.unit("grad", at, lane, state, data=self._data([shard]))
 
-    def _unit(self, name: str, at: int, lane: int, state: bytes, **how: object) -> Unit:
+    def unit(self, name: str, at: int, lane: int, state: bytes, **how: object) -> Unit:
+        """Return a unit of one run of Program `name`, but for what `how` says otherwise."""
         fixed = {
             "id": UnitId(self.job, at, lane),
             "program": dict(self.config.programs)[name],
@@ -218,7 +229,12 @@ class Lanes:
         return Unit(**{**fixed, **how})  # type: ignore[arg-type]
 
     def _data(self, shards: Sequence[int]) -> DataSlice:
-        return DataSlice(self.config.data or bytes(32), tuple(shards))
+        return self.slice_of("train", shards)
+
+    def slice_of(self, split: str, shards: Sequence[int]) -> DataSlice:
+        """Return the slice of a split's samples that a unit of these shards reads."""
+        reading = dict(self.config.readings).get(split, bytes(32))
+        return DataSlice(self.config.data or bytes(32), reading, tuple(shards))
 
     def run(
         self, at: int, lane: int, globals_: State, own: State, digests: StateDigests
@@ -287,15 +303,21 @@ class Lanes:
             UpdateMalformed: an update is not what a lane of this run sends.
         """
         self.watch.turn("compute")
-        if self.local:
-            given = self.codec.stack(updates)
-            results = self.executable("merge").run({"params": globals_["params"], **given})
-        else:
-            elements = self.global_types["params"].elements
-            grads = self.codec_of_gradients(updates, elements)
-            results = self.executable("apply").run({**globals_, "grads": grads})
+        executable = self.executable("merge" if self.local else "apply")
+        results = executable.run({**globals_, **self.given_of(updates)})
         self.watch.turn("")
         return dict(globals_) | {k: x for k, x in results.items() if k in self.global_types}
+
+    def given_of(self, updates: Sequence[bytes]) -> dict[str, Tensor]:
+        """Return what a merge is given of the updates of all lanes, in lane order.
+
+        Raises:
+            UpdateMalformed: an update is not what a lane of this run sends.
+        """
+        if self.local:
+            return self.codec.stack(updates)
+        elements = self.global_types["params"].elements
+        return {"grads": self.codec_of_gradients(updates, elements)}
 
     def codec_of_gradients(self, updates: Sequence[bytes], elements: int) -> Tensor:
         """Return f32 [shards, P] from the updates of an exchange at every step."""

@@ -22,6 +22,7 @@ from skerry.commit.transcript import Transcript
 from skerry.messages.receipts import Receipt, Unit
 from skerry.messages.rounds import RoundRecord, RunConfig
 from skerry.messages.wire import decode_as
+from skerry.node.duties import Duty, NoSuchDuty, duty_unit, program_name
 from skerry.node.lane import LaneRun, Lanes
 from skerry.node.states import StateDigests, digest_tensor, read_state
 from skerry.node.tasks import open_lanes
@@ -29,6 +30,9 @@ from skerry.node.unit import run_unit
 from skerry.program import Program, check, from_bytes, program_digest
 from skerry.storage import RunFolder, read_file
 from skerry.verify import Verdict, verify
+
+OF_LANES = ("step", "encode", "grad")
+OF_COORDINATORS = {"init": "init", "merge": "merge", "apply": "merge", "evaluate": "evaluate"}
 
 
 class NotOfThisRun(JobError):
@@ -126,9 +130,12 @@ class PastRun:
         """Return the global state of round `number`."""
         at, state = self._nearest(number)
         for here in range(at, number):
-            state = self.lanes.merge(state, [self._update(here, lane, state) for lane in self._all])
+            state = self.lanes.merge(state, self._updates(here, state))
         self._globals = {number: state}
         return state
+
+    def _updates(self, number: int, globals_: Mapping[str, Tensor]) -> list[bytes]:
+        return [self._update(number, lane, globals_) for lane in self._all]
 
     @property
     def _all(self) -> range:
@@ -192,9 +199,9 @@ class PastRun:
         if unit.id.lane >= self.config.lanes or unit.id.round >= self.config.rounds:
             raise NotOfThisRun("the run has no such round and lane")
         for name, program in self.config.programs:
-            if program == unit.program and name in ("step", "encode", "grad"):
+            if program == unit.program and name in (*OF_LANES, *OF_COORDINATORS):
                 return name
-        raise NotOfThisRun("its Program is not of the run's lanes")
+        raise NotOfThisRun("its Program is none of the run's units")
 
     def before(self, unit: Unit) -> Before:
         """Return what `unit` starts from, computed without trusting it.
@@ -204,6 +211,10 @@ class PastRun:
             UnitAltered: it asks for something else than the job does.
         """
         name, at, lane = self.name_of(unit), unit.id.round, unit.id.lane
+        if name in OF_COORDINATORS:
+            due, before = self.duty(Duty(OF_COORDINATORS[name], at))
+            _compare(due, unit)
+            return before
         globals_ = self.globals_at(at)
         if name == "grad":
             shard = unit.data.shards[0] if unit.data and len(unit.data.shards) == 1 else -1
@@ -222,6 +233,25 @@ class PastRun:
         exchange = self.lanes.encode_unit(at, lane, unit.state, digest_tensor(start))
         _compare(exchange, unit)
         return Before(stepped.state, {"start": start})
+
+    def duty(self, duty: Duty) -> tuple[Unit, Before]:
+        """Return a unit of the run's coordinator, and what it starts from.
+
+        Raises:
+            NoSuchDuty: the run has no such unit.
+        """
+        at, given = duty.round, dict[str, Tensor]()
+        program_name(self.lanes, duty)
+        if at >= self.config.rounds:
+            raise NoSuchDuty(f"the run has {self.config.rounds} rounds")
+        if duty.kind == "init":
+            state = dict[str, Tensor]()
+        elif duty.kind == "evaluate":
+            state = {"params": self.globals_at(at + 1)["params"]}
+        else:
+            state = dict(self.globals_at(at))
+            given = self.lanes.given_of(self._updates(at, state))
+        return duty_unit(self.lanes, duty, state, given), Before(state, given)
 
     def replay(self, unit: Unit) -> Transcript:
         """Run `unit` again and return what it comes to; a `verify.Replay`."""

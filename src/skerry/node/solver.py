@@ -18,7 +18,6 @@ from typing import TypeVar
 import msgspec
 
 from skerry.base.errors import SkerryError
-from skerry.chain.court_calls import Case, shipped
 from skerry.chain.courthouse import CourtLog
 from skerry.chain.deploy import Manifest, connect
 from skerry.chain.disputes import Answerer
@@ -31,8 +30,8 @@ from skerry.node.checking import open_past, run_of
 from skerry.node.courtroom import (
     ChainParty,
     LyingAnswerer,
+    case_of,
     check_lie,
-    court_terms,
     fresh_key,
     play,
 )
@@ -132,7 +131,7 @@ def serve(path: Path, url: str, folder: Path, lie: Lie | None) -> None:
     """Take part in one dispute from the stake to the end."""
     past = open_past(run_of(path))
     if lie is not None:
-        check_lie(past, read_receipt(path), lie, honest=False)
+        check_lie(past, read_receipt(path), lie)
     run, receipt = own_run(past, path, lie)
     rpc = Rpc(url)
     party = ChainParty(rpc, fresh_key(), folder)
@@ -149,7 +148,7 @@ def serve(path: Path, url: str, folder: Path, lie: Lie | None) -> None:
     message = claim_message(claim.job, claim.round, claim.lane, name, chain=chain, market=market)
     say(Signed(party.key.sign(message)))
     docket = asked(DefenceAsked).docket
-    case = Case(court_terms(past, receipt), run.states([0])[0], docket, shipped())
+    case = case_of(past, receipt, run, docket)
     side = Answerer(case, run) if lie is None else LyingAnswerer(case, run)
     log = CourtLog(folder / "solver.events", rpc, party.manifest)
     before, party.gas = party.sent, 0

@@ -24,6 +24,7 @@ from skerry.models import OpenedModel, import_function, open_model
 from skerry.node.life import RunJob
 from skerry.node.past import NoSuchRun
 from skerry.node.processes import CrewTerms
+from skerry.node.readings import readings_of
 from skerry.node.states import state_bytes
 from skerry.plan import JobShape, Machine, NoPlan, Plan, plan_local
 from skerry.program import PROFILES, Layout, Program, TensorType, cost, program_digest
@@ -252,8 +253,16 @@ def trace_job(file: JobFile, report: Report) -> TracedJob:
         programs=tuple(sorted((name, program_digest(it)) for name, it in programs.items())),
         initial=blob_digest(initial) if initial else None,
         data=bytes.fromhex(report.digest),
+        readings=reading_names(job, manifest),
     )
     return TracedJob(file, opened, traced, RunJob(config, programs), initial, manifest)
+
+
+def reading_names(job: Job, manifest: Manifest) -> tuple[tuple[str, bytes], ...]:
+    """Return how the job reads each split of its data, by digest."""
+    batch = job.train.per_device_train_batch_size
+    found = readings_of(manifest, shards=job.shards, batch=batch)
+    return tuple(sorted((name, it.digest) for name, it in found.items()))
 
 
 def round_programs(job: Job, traced: Traced) -> dict[str, Program]:

@@ -39,6 +39,7 @@ from skerry.messages.wire import MessageUnexpected
 from skerry.node.bits import float_bits
 from skerry.node.clocks import Stopwatch
 from skerry.node.lane import Lanes, receipt_of
+from skerry.node.readings import check_readings
 from skerry.node.states import StateDigests, read_state, state_bytes
 from skerry.node.unit import Feed
 from skerry.program import Program
@@ -64,10 +65,15 @@ def open_lanes(
     backend: str,
     watch: Stopwatch | None = None,
 ) -> Lanes:
-    """Return what a party needs to compute any part of a run."""
+    """Return what a party needs to compute any part of a run.
+
+    Raises:
+        DataUnfit: the run reads the data otherwise than its own terms say.
+    """
     samples = None
     if config.data is not None and data is not None:
         samples = Dataset.open(data, expected=config.data)
+        check_readings(config, samples.manifest)
     chosen = "fast" if config.arithmetic == "fast" else cast(Backend, backend)
     ready = partial(compile_program, backend=chosen)
     return Lanes(config, programs, ready, Feed(config, samples), watch or Stopwatch())

@@ -3,8 +3,9 @@
 What    `run_unit` runs a `Unit` from a state and returns the state after, and the digests that its
         receipt is made of. `Feed` makes the inputs of each step from the unit alone.
 Why     Working, verifying and disputing must run the very same thing, so it is written once.
-Rule    Samples of shard s at step t: positions of `dataset.order` over the train split under the
-        job's seed. Seed of shard s at step t: the word of fork("shard", t, s) of the job's seed.
+Rule    Samples of shard s at step t: positions of `dataset.order` over the split that the unit's
+        reading names, under the job's seed. Seed of shard s at step t: the word of
+        fork("shard", t, s) of the job's seed; a unit without shards has that of fork("init").
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from skerry.commit import segment_bounds, write_transcript
 from skerry.commit.transcript import Transcript
 from skerry.dataset import BatchPlan, step_samples
 from skerry.exact.executable import Executable
-from skerry.messages.receipts import Unit
+from skerry.messages.receipts import DataSlice, Unit
 from skerry.messages.rounds import RunConfig
 from skerry.node.clocks import Stopwatch
 from skerry.node.states import TORCH_DTYPES, State, StateDigests, digest_tensor
@@ -58,29 +59,39 @@ class Feed:
         at = unit.step_from + step
         shards = unit.data.shards if unit.data else ()
         found: dict[str, Tensor] = {}
-        fields = self._fields(program, at, shards)
+        fields = self._fields(program, at, unit.data)
         for port in program.inputs:
             if port.role == "data":
                 found[port.name] = fit(port.name, fields, port.type.shape, port.type.dtype)
             elif port.role == "chance":
                 root = Chance.from_int(unit.seed)
                 words = [root.fork("shard", at, shard).word64() for shard in shards]
+                words = words or [root.fork("init").word64()]
                 found[port.name] = torch.tensor(words).reshape(port.type.shape)
         return found
 
-    def _fields(self, program: Program, at: int, shards: tuple[int, ...]) -> Mapping[str, Any]:
+    def _fields(self, program: Program, at: int, data: DataSlice | None) -> Mapping[str, Any]:
         if not any(port.role == "data" for port in program.inputs):
             return {}
-        if self.samples is None:
+        if self.samples is None or data is None:
             raise DataUnfit(f"Program {program.name!r} reads data, and the run names none")
-        config, reader = self.config, self.samples.reader("train")
+        config = self.config
+        split = next((name for name, it in config.readings if it == data.reading), None)
+        if split is None:
+            raise DataUnfit("a unit reads its samples in another way than the job's")
+        reader = self.samples.reader(split)
+        if split == "heldout":
+            first, size = at * config.samples_per_shard, len(reader)
+            places = range(first, first + config.samples_per_shard)
+            as_they_stand: Mapping[str, Any] = reader.batch([place % size for place in places])
+            return as_they_stand
         plan = BatchPlan(
             size=len(reader),
             seed=config.seed,
             shards=config.shards,
             batch=config.samples_per_shard,
         )
-        fields: Mapping[str, Any] = reader.batch(step_samples(plan, at, shards).ravel())
+        fields: Mapping[str, Any] = reader.batch(step_samples(plan, at, data.shards).ravel())
         return fields
 
     def heldout(self, program: Program, batches: range) -> Iterator[dict[str, Tensor]]:

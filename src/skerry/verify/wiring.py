@@ -6,7 +6,7 @@ Why     A step that is run rightly on the wrong input is a lie too. `contracts/w
         same in the EVM, and `contracts/feeds.vy` reads what it needs from the receipt itself, as
         `order_of` and `given_tensor` do.
 Rule    The rules are those of `commit.state`, `base.chance` and `dataset.order`. What the unit and
-        the manifest say (roots, seeds, counts, shards) is an argument: the caller answers for it.
+        its reading say (roots, seeds, counts, shards) is an argument: the caller answers for it.
 Pure    Integers and digests; a bad opening is `OpeningRefused`.
 """
 
@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from skerry.arithmetic import real
 from skerry.base.chance import Chance, permuted
 from skerry.base.digests import digest, merkle_check, tree_depth
+from skerry.commit.reading import FIELD_BYTES, Reading
 from skerry.commit.state import seal_state, state_leaf
 from skerry.commit.tensors import (
     ITEM_BYTES,
@@ -32,9 +32,6 @@ from skerry.commit.trees import climb
 from skerry.messages.receipts import Unit
 from skerry.verify.judged import WORD, Bits, Claim, Judged, Opened, element_bits, need, read_node
 
-#: The stored types of a field, and the bytes of each; an f32 fills an f32 port, the others an i64.
-FIELD_BYTES: Final = {"u16": 2, "u32": 4, "f32": 4, "i64": 8}
-
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -46,6 +43,7 @@ class Order:
         shards: the shards of the whole batch.
         batch: the samples of a shard.
         own: the unit's shards, ascending.
+        shuffled: whether the seed orders the samples; otherwise they come as they stand.
     """
 
     seed: int
@@ -53,6 +51,7 @@ class Order:
     shards: int
     batch: int
     own: tuple[int, ...]
+    shuffled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +73,29 @@ class Samples:
     field_kind: str
 
 
-def order_of(unit: Unit, step: int, shards: int, batch: int) -> Order:
+def order_of(unit: Unit, step: int, reading: Reading | None = None) -> Order:
     """Return which samples and seeds the unit's step `step`, counted from its first, has.
 
     Args:
         unit: the unit, as its receipt says it.
         step: the step.
-        shards: the shards of the whole batch, which the job says.
-        batch: the samples of a shard, likewise.
+        reading: how it reads its samples; None where only its seeds are asked for.
     """
     need(0 <= step < unit.steps, "the unit has no such step")
-    need(unit.data is not None, "the unit reads no data and draws no lots")
+    own = unit.data.shards if unit.data is not None else ()
+    at = unit.step_from + step
+    if reading is None:
+        return Order(unit.seed, at, 1, 1, own)
+    need(unit.data is not None, "the unit reads no data")
     assert unit.data is not None, "just checked"
-    return Order(unit.seed, unit.step_from + step, shards, batch, unit.data.shards)
+    need(unit.data.reading == reading.digest, "the unit reads its samples otherwise")
+    return Order(unit.seed, at, reading.shards, reading.batch, own, reading.shuffled)
+
+
+def samples_of(reading: Reading, name: str) -> Samples:
+    """Return the samples of a reading, and the field that fills the port `name`."""
+    field = reading.open_field(name).field
+    return Samples(reading.root, reading.count, reading.record_bytes, field.at, field.kind)
 
 
 def given_tensor(unit: Unit, name: str) -> bytes:
@@ -158,12 +167,22 @@ def given(claim: Claim, node: bytes, tensor: bytes, shown: Opened) -> Bits:
 
 
 def chance(claim: Claim, node: bytes, order: Order) -> Bits:
-    """Return the seed of the shard at the element's place among the unit's."""
+    """Return the seed of the shard at the element's place among the unit's.
+
+    A unit without shards makes the initial state and has one seed.
+    """
     judged = _input(claim, node, "chance")
     made = judged.made
-    need(made.dtype == "i64" and made.elements == len(order.own), "one seed a shard is due")
-    shard = order.own[claim.element]
-    return Chance.from_int(order.seed).fork("shard", order.step, shard).word64() & WORD
+    need(made.dtype == "i64" and made.elements == max(len(order.own), 1), "one seed a shard is due")
+    return seed_at(order, claim.element) & WORD
+
+
+def seed_at(order: Order, place: int) -> int:
+    """Return the seed at a place among those of a step."""
+    root = Chance.from_int(order.seed)
+    if not order.own:
+        return root.fork("init").word64()
+    return root.fork("shard", order.step, order.own[place]).word64()
 
 
 def sample_at(order: Order, count: int, place: int) -> int:
@@ -171,6 +190,8 @@ def sample_at(order: Order, count: int, place: int) -> int:
     shard = order.own[place // order.batch]
     position = (order.step * order.shards + shard) * order.batch + place % order.batch
     epoch, inside = divmod(position, count)
+    if not order.shuffled:
+        return inside
     return permuted(inside, count, Chance.from_int(order.seed).fork("order", epoch).word64())
 
 
