@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from skerry.base.errors import JobError
 from skerry.base.ids import short
@@ -21,6 +22,8 @@ from skerry.messages.rounds import Join, LaneDone, LaneRecord, RoundRecord, RunC
 from skerry.messages.signing import signed_digest
 from skerry.messages.wire import decode_as, encode
 from skerry.storage import Checkpoint, RunFolder, read_file, write_file
+
+Holds: TypeAlias = Literal["all", "updates", "records"]
 
 STATE_BYTES_KEPT = 1 << 29
 UNIT_KINDS = {"local": ("step", "encode"), "every-step": ("grad",)}
@@ -45,6 +48,15 @@ def receipt_kind(exchange: str, place: int) -> str:
     return kinds[place] if len(kinds) > 1 else f"{kinds[0]}{place}"
 
 
+def read_record(folder: RunFolder, job: bytes, number: int) -> RoundRecord | None:
+    """Return the record of a round of `job` in a folder, or None."""
+    data = folder.read_round(number)
+    if data is None:
+        return None
+    record = decode_as(RoundRecord, data)
+    return record if record.job == job else None
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """Where a run goes on."""
@@ -60,14 +72,15 @@ class Ledger:
     Args:
         folder: where they are kept.
         config: the run's terms.
-        alone: whether all blobs must be here; otherwise lanes' own states may be elsewhere, and
-            whoever needs one fetches it or makes it again.
+        holds: what must be here for a round to count: all blobs; its updates, where lanes' own
+            states may be with other nodes; or its record alone, where nothing is run.
     """
 
-    def __init__(self, folder: RunFolder, config: RunConfig, *, alone: bool = True) -> None:
+    def __init__(self, folder: RunFolder, config: RunConfig, *, holds: Holds = "all") -> None:
         self.folder = folder
         self.config = config
-        self._alone = alone
+        self._holds = holds
+        self._alone = holds == "all"
         self.job = config.job
         self.receipts = 0
         self._round = 0
@@ -120,15 +133,12 @@ class Ledger:
     def _needed(self, record: RoundRecord) -> list[bytes]:
         """Return the blobs without which a round does not count here."""
         states = [lane.state for lane in record.lanes if lane.state] if self._alone else []
-        return [lane.update for lane in record.lanes] + states
+        updates = [lane.update for lane in record.lanes] if self._holds != "records" else []
+        return updates + states
 
     def read_round(self, number: int) -> RoundRecord | None:
         """Return the record of a round of this run, or None."""
-        data = self.folder.read_round(number)
-        if data is None:
-            return None
-        record = decode_as(RoundRecord, data)
-        return record if record.job == self.job else None
+        return read_record(self.folder, self.job, number)
 
     def _advance(self, record: RoundRecord) -> None:
         self._updates[record.round] = tuple(lane.update for lane in record.lanes)

@@ -200,7 +200,7 @@ async def life_of_a_run(
             await crew.dismiss()
             await transport.close()
             folder.session.unlink(missing_ok=True)
-        _raise_unless_fine(end, trouble, folder)
+        raise_unless_fine(end, trouble, folder)
         tally.seconds["wall"] = clock.now() - began
         return _result(end, folder, ledger, telling, tally)
     finally:
@@ -259,7 +259,12 @@ def _stops_on_interrupt(coordinator: Coordinator) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def _raise_unless_fine(end: End, trouble: Trouble | None, folder: RunFolder) -> None:
+def raise_unless_fine(end: End, trouble: Trouble | None, folder: RunFolder) -> None:
+    """Raise what a run's end is as an error, unless it finished or was asked to stop.
+
+    Raises:
+        RunFailed, RunBlocked, RunCrashing, RunConflict: see `run_job`.
+    """
     again = "run the same command again: it goes on from what is kept in " + str(folder.root)
     match end.kind:
         case "failed":
@@ -305,6 +310,7 @@ __all__ = [
     "keep_programs",
     "life_of_a_run",
     "parameter_count",
+    "raise_unless_fine",
     "run_job",
     "sent_before",
 ]

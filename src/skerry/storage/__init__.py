@@ -8,7 +8,7 @@ Start   reading at `files`, then `blobs`, then `folder`.
 """
 
 from skerry.storage.blobs import BlobMissing, BlobStore, blob_digest
-from skerry.storage.files import StorageError, read_file, write_file
+from skerry.storage.files import StorageError, make_folder, read_file, write_file
 from skerry.storage.folder import Checkpoint, RunBusy, RunFolder
 from skerry.storage.log import append_line, append_lines, read_lines
 
@@ -22,6 +22,7 @@ __all__ = [
     "append_line",
     "append_lines",
     "blob_digest",
+    "make_folder",
     "read_file",
     "read_lines",
     "write_file",

@@ -1,0 +1,35 @@
+"""Chairs: whose turn it is to coordinate.
+
+What    `successors` lists who follows a lost coordinator, in order; `better` compares two claims.
+Why     Nodes that lost the same coordinator must look for the same next one without asking.
+Rule    The next coordinator is the next leased node in the assignment's order, round and round; its
+        fence is one higher for each step. Of two claims the higher fence counts.
+Pure    No IO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from skerry.messages.leased import Chair
+
+
+def first_chair(job: bytes, order: Sequence[bytes]) -> Chair:
+    """Return who coordinates a job that nobody has coordinated yet."""
+    return Chair(job, 1, order[0])
+
+
+def successors(order: Sequence[bytes], lost: Chair) -> list[Chair]:
+    """Return who may follow a lost coordinator, best first; the last is the lost one, come back."""
+    at = list(order).index(lost.node) if lost.node in order else -1
+    return [
+        Chair(lost.job, lost.fence + step, order[(at + step) % len(order)])
+        for step in range(1, len(order) + 1)
+    ]
+
+
+def better(one: Chair | None, other: Chair | None) -> Chair | None:
+    """Return which of two claims counts; None is no claim."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other, key=lambda it: (it.fence, it.node))

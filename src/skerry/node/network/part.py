@@ -1,0 +1,492 @@
+"""Part: what one leased node does for one job, from the lease to the end.
+
+What    `Part.live` fetches what the job names, starts a worker behind a gateway, follows whoever
+        coordinates, and coordinates itself when it is its turn.
+Why     A reader should find the whole sentence in one place: stock, ask around, work, follow or
+        coordinate, and in the end keep what others may ask for.
+Rule    A node follows one chair at a time and never a lower fence than it followed before. Who
+        comes back asks around first: it may have been replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from skerry.base.errors import NodeError, PeerError, SkerryError
+from skerry.messages.leased import (
+    COMMITTED_BYTES_MAX,
+    Assignment,
+    Chair,
+    Closed,
+    Committed,
+    Follow,
+    Holding,
+    NodeAddress,
+    Reached,
+)
+from skerry.messages.membership import Call
+from skerry.messages.rounds import ROUNDS_MAX, RunConfig
+from skerry.messages.signing import Sign, check_signature, sign
+from skerry.messages.wire import MessageUnexpected, decode_as, encode
+from skerry.node.life import RunJob, keep_programs
+from skerry.node.network.chairs import better, first_chair, successors
+from skerry.node.network.gateway import Gateway
+from skerry.node.network.office import Office
+from skerry.node.network.pantry import Pantry
+from skerry.node.network.replica import FolderPast, Replica
+from skerry.node.network.roads import Roads, hear, say
+from skerry.node.network.staff import Staffing
+from skerry.node.processes import Death
+from skerry.node.session import SECRET_BYTES
+from skerry.program import from_bytes, program_digest
+from skerry.storage import RunFolder, append_line, read_file, write_file
+from skerry.transport import Link, LinkLost, TcpTransport
+from skerry.transport.memory import MemoryLink
+
+_AGAIN_SECONDS = 0.3
+_FIRST_TRIES = 30
+_STOCK_SECONDS = 1.0
+_PROBE_SECONDS = 5.0
+
+
+class NotStocked(NodeError):
+    """Something that a job needs cannot be had from anybody."""
+
+    code = "node.stock"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} cannot be had from the submitter or any node",
+            next_step="submit the job again with `skerry run`",
+        )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """This node: its key, what signs with it, and the file that holds its seed."""
+
+    key: bytes
+    sign: Sign
+    key_file: Path
+
+
+class Part:
+    """One node's part in one job.
+
+    Args:
+        root: the job's folder on this node.
+        assignment: the job.
+        me: this node.
+        roads: how other nodes are called.
+        staff: starts workers that connect to this node's gateway.
+        told: is told in words what happens.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        assignment: Assignment,
+        me: Identity,
+        roads: Roads,
+        staff: Staffing,
+        told: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        self.folder = RunFolder(root)
+        self.assignment = assignment
+        self.config: RunConfig = assignment.config
+        self.job = self.config.job
+        self.me = me
+        self.roads = roads
+        self._staff = staff
+        self._told = told
+        self.pantry = Pantry(self.folder.blobs, self.job, roads, self._sources)
+        self.replica = Replica(self.folder, self.config, self.order)
+        self.past = FolderPast(self.replica)
+        self.programs: Mapping[bytes, bytes] = {}
+        self.stocked = asyncio.Event()
+        self.office: Office | None = None
+        self.chair: Chair | None = None  # who is tried now, or coordinates
+        self._known: Chair | None = None  # who was last seen to coordinate
+        self._sure = asyncio.Event()  # the chair was confirmed and its link holds
+        self._followers: set[asyncio.Task[None]] = set()
+        self._coordinating: set[asyncio.Task[None]] = set()
+        self._upward: Link | None = None
+        self._catching = asyncio.Lock()
+        self._keeping: set[asyncio.Task[None]] = set()
+
+    @property
+    def order(self) -> list[bytes]:
+        """The keys of the leased nodes, in the order in which they coordinate."""
+        return [node.key for node in self.assignment.nodes]
+
+    @property
+    def others(self) -> list[NodeAddress]:
+        """The other leased nodes."""
+        return [node for node in self.assignment.nodes if node.key != self.me.key]
+
+    def _sources(self) -> list[NodeAddress]:
+        source = self.assignment.source
+        return [*self.others, *([source] if source is not None else [])]
+
+    def take(self, assignment: Assignment) -> None:
+        """Take a later revision of the assignment."""
+        if assignment.revision > self.assignment.revision:
+            self.assignment = assignment
+            self.replica.signers = self.order
+            self._keep_assignment()
+
+    def _keep_assignment(self) -> None:
+        write_file(self.folder.root / "assignment", encode(self.assignment))
+
+    # -- the whole sentence
+
+    async def live(self) -> Closed:
+        """Do this node's part until the job is closed, and return how it ended."""
+        self.folder.lock()
+        self._keep_assignment()
+        secret = os.urandom(SECRET_BYTES)
+        loopback = TcpTransport(secret)
+        try:
+            job = await self._stock()
+            self.stocked.set()
+            if self.replica.closed is not None:
+                return self.replica.closed
+            data = self.folder.root / "data" if self.assignment.files else None
+            crew = self._staff(self.folder.root, data, self._worker_ended)
+            address = await loopback.listen(Gateway(self).serve)
+            await crew.start(address, secret)
+            try:
+                return await self._coordinated(job)
+            finally:
+                await crew.dismiss()
+        finally:
+            await loopback.close()
+            self.folder.unlock()
+
+    def _worker_ended(self, pid: int, death: Death) -> None:
+        self._told(f"worker {pid}: {death.words}")
+        append_line(self.folder.root / "logs" / "deaths.jsonl", {"pid": pid, "words": death.words})
+
+    async def _stock(self) -> RunJob:
+        """Fetch Programs, data and given weights, so that this node can go on without anybody."""
+        names = [name for _, name in self.assignment.programs]
+        names += [name for _, name in self.assignment.files]
+        while left := await self.pantry.bring([*names, self.config.initial]):
+            self._told(f"{len(left)} blobs of the job cannot be had yet")
+            await asyncio.sleep(_STOCK_SECONDS)
+        job = await asyncio.to_thread(self._unpack)
+        self.programs = keep_programs(job, self.folder)
+        key = self.folder.root / "keys" / "worker-0.key"
+        write_file(key, read_file(self.me.key_file), mode=0o600)
+        return job
+
+    def _unpack(self) -> RunJob:
+        """Put the data's files where the worker reads them, and read the Programs."""
+        data = self.folder.root / "data"
+        data.mkdir(exist_ok=True)
+        for name, blob in self.assignment.files:
+            if not (data / name).is_file():
+                self.folder.blobs.get(blob)  # whole, or it is an error here and now
+                os.link(self.folder.blobs.path(blob), data / name)
+        named = dict(self.config.programs)
+        programs = {}
+        for name, blob in self.assignment.programs:
+            program = from_bytes(self.folder.blobs.get(blob))
+            if named.get(name) != program_digest(program):
+                raise NotStocked(f"Program {name!r} as the terms name it")
+            programs[name] = program
+        return RunJob(self.config, programs)
+
+    # -- who coordinates
+
+    async def _coordinated(self, job: RunJob) -> Closed:
+        """Follow or coordinate until the job is closed."""
+        heard = await self._catch_up()
+        if heard is not None and heard.node == self.me.key:  # the others think that I still do
+            heard = successors(self.order, heard)[-1]
+        begun = heard or self._remembered()
+        sure = begun or first_chair(self.job, self.order)
+        # Who has just been leased may be called before the others have heard of the job.
+        trying = [sure] if begun else [sure] * _FIRST_TRIES
+        held: set[int] = set()
+        while self.replica.closed is None:
+            if not trying:
+                await asyncio.sleep(_AGAIN_SECONDS)
+                trying = [sure, *successors(self.order, sure)]
+            chair = trying.pop(0)
+            self.chair = chair
+            if chair.node == self.me.key:
+                if chair.fence in held:
+                    continue  # it was mine and ended; somebody else must follow
+                held.add(chair.fence)
+                sure, other = chair, await self._coordinate(job, chair)
+            else:
+                other = await self._follow(chair)
+                if other is None and not self._sure.is_set():
+                    await asyncio.sleep(_AGAIN_SECONDS)
+                elif other is None and self.replica.closed is None:
+                    sure = chair if self.chair is None else self.chair
+                    self._told(f"the coordinator of fence {sure.fence} is lost")
+                    trying = successors(self.order, sure)
+            self._sure.clear()
+            if other is not None:
+                trying = [other, *successors(self.order, other)]
+                if other.fence <= sure.fence:  # somebody has not noticed yet what we have
+                    await asyncio.sleep(_AGAIN_SECONDS)
+                sure = better(sure, other) or sure
+        return self.replica.closed
+
+    def _remembered(self) -> Chair | None:
+        """Return the turn that follows the one that this node followed before it was restarted."""
+        path = self.folder.root / "chair"
+        if not path.is_file():
+            return None
+        last = decode_as(Chair, read_file(path))
+        return successors(self.order, last)[-1] if last.node == self.me.key else last
+
+    def _confirm(self, chair: Chair) -> None:
+        self.chair = self._known = chair
+        write_file(self.folder.root / "chair", encode(chair))
+        self._sure.set()
+
+    def _node(self, key: bytes) -> NodeAddress | None:
+        return next((node for node in self.assignment.nodes if node.key == key), None)
+
+    async def _follow(self, chair: Chair) -> Chair | None:
+        """Follow a coordinator until it is lost; return who coordinates instead, if it knew."""
+        node = self._node(chair.node)
+        if node is None:
+            return None
+        link = None
+        try:
+            link = await self.roads.call(node, Call("watch", self.job, chair.fence))
+            await say(link, Follow(self.job, self.replica.round))
+            async with asyncio.timeout(self.roads.seconds):
+                seen = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
+            if not isinstance(seen, Chair) or seen.job != self.job:
+                raise MessageUnexpected("it did not say who coordinates")
+            if seen.node != node.key or not seen.fence:
+                return seen if seen.fence else None
+            self._confirm(seen)
+            self._upward = link
+            await self._adopt_all(link)
+        except (SkerryError, TimeoutError) as error:
+            words = error.message if isinstance(error, SkerryError) else "no answer in time"
+            self._told(f"not following fence {chair.fence}: {words}")
+        finally:
+            self._upward = None
+            if link is not None:
+                await link.close()
+        return None
+
+    async def _adopt_all(self, link: Link) -> None:
+        """Adopt what a link brings until the job is closed or all there is has been sent."""
+        while True:
+            said = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
+            match said:
+                case Committed():
+                    if await self._adopt(said):
+                        self._keep_states(said)
+                case Closed():
+                    await self.replica.close(said)
+                    return
+                case Reached():
+                    return
+                case _:
+                    raise MessageUnexpected(f"a {type(said).__name__} is no committed round")
+
+    async def _adopt(self, said: Committed) -> bool:
+        async with self._catching:
+            if said.record.record.round > self.replica.round:
+                return False
+            return await self.replica.adopt(said)
+
+    async def _catch_up(self) -> Chair | None:
+        """Take over what other nodes have; return the highest claim to coordinate."""
+        claims = await asyncio.gather(
+            *(self._ask(node, self.replica.round) for node in self.others)
+        )
+        best: Chair | None = None
+        for claim in claims:
+            best = better(best, claim)
+        return best
+
+    async def _ask(self, node: NodeAddress, first: int) -> Chair | None:
+        """Take over what one node has from round `first` on; return its claim."""
+        claim: Chair | None = None
+        with contextlib.suppress(PeerError, TimeoutError):
+            link = await self.roads.call(node, Call("watch", self.job))
+            try:
+                await say(link, Follow(self.job, first, live=False))
+                async with asyncio.timeout(self.roads.seconds):
+                    seen = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
+                if isinstance(seen, Chair) and seen.fence:
+                    claim = seen
+                await self._adopt_all(link)
+            finally:
+                await link.close()
+        return claim
+
+    async def _coordinate(self, job: RunJob, chair: Chair) -> Chair | None:
+        """Coordinate until the job is closed; return who does instead when somebody does."""
+        self._told(f"coordinating under fence {chair.fence} from round {self.replica.round}")
+        if chair.fence > 1:
+            await self._catch_up()
+            await self._bring_updates()
+        me = (self.me.key, self.me.sign)
+        office = Office(self.assignment, job, self.replica, me, chair.fence, self._bring)
+        self.office = office
+        self._confirm(chair)
+        probing = asyncio.ensure_future(self._probe(chair))
+        running = asyncio.ensure_future(office.run())
+        try:
+            await asyncio.wait({probing, running}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+                return None
+            return probing.result()
+        except SkerryError as error:
+            self._told(f"gave up coordinating: {error}")
+            return None
+        finally:
+            self.office = None
+            probing.cancel()
+            running.cancel()
+            await asyncio.gather(probing, running, return_exceptions=True)
+            if self.replica.closed is None:
+                for task in [*self._followers, *self._coordinating]:
+                    task.cancel()
+                self.replica.reload()
+
+    async def _probe(self, chair: Chair) -> Chair:
+        """Ask around until somebody knows a coordinator of a higher fence, and return it."""
+        while True:
+            await asyncio.sleep(_PROBE_SECONDS)
+            asked = (self._ask(node, ROUNDS_MAX) for node in self.others)
+            for claim in await asyncio.gather(*asked):
+                if claim is not None and claim.fence > chair.fence:
+                    return claim
+
+    async def _bring_updates(self) -> None:
+        """Fetch the updates without which the last committed rounds would not count here."""
+        last = self.folder.last_checkpoint(lanes_too=False)
+        first = last.round if last else 0
+        for number in range(first, self.replica.round):
+            record = self.past.record(number)
+            if record is not None:
+                keepers = [key for key in self.past.keepers(number + 1, 0) if key != self.me.key]
+                await self.pantry.bring([lane.update for lane in record.lanes], first=keepers)
+
+    async def _bring(self, key: bytes, blob: bytes) -> None:
+        if await self.pantry.bring([blob], first=[key]):
+            raise MessageUnexpected("the state that it saved cannot be had from it")
+
+    # -- what a gateway asks
+
+    def note(self, words: str) -> None:
+        """Say in words what happens."""
+        self._told(words)
+
+    async def reach_coordinator(self) -> Link:
+        """Return a link to whoever coordinates now; waits until somebody does."""
+        while True:
+            await self._sure.wait()
+            chair, office = self.chair, self.office
+            if office is not None:
+                here, there = MemoryLink.pair("this node", "this node")
+                self._serve(office, there)
+                return here
+            node = self._node(chair.node) if chair is not None else None
+            if node is not None and chair is not None:
+                with contextlib.suppress(PeerError, TimeoutError):
+                    return await self.roads.call(node, Call("run", self.job, chair.fence))
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def state_saved(self, number: int, state: bytes, root: bytes) -> None:
+        """Take note that the global state of a round is in the store here."""
+        if self.office is None:
+            await asyncio.to_thread(self.replica.saved, number, state, root)
+
+    # -- what other nodes ask
+
+    async def serve_run(self, link: Link) -> None:
+        """Let another node's worker take part, if this node coordinates."""
+        if self.office is not None:
+            await self._serve(self.office, link)
+
+    def _serve(self, office: Office, link: Link) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(office.coordinator.serve(link))
+        self._coordinating.add(task)
+        task.add_done_callback(self._coordinating.discard)
+        return task
+
+    async def serve_watch(self, link: Link) -> None:
+        """Tell a caller who coordinates, and what was committed."""
+        async with asyncio.timeout(self.roads.seconds):
+            follow = decode_as(Follow, await link.receive())
+        await say(link, self._claim())
+        sending = asyncio.ensure_future(self._send_rounds(link, follow))
+        self._followers.add(sending)
+        try:
+            while True:
+                holding = decode_as(Holding, await link.receive())
+                check_signature(holding)
+                if self.office is not None and holding.job == self.job:
+                    self.office.hold(holding)
+        except LinkLost:
+            return
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            self._followers.discard(sending)
+            await link.close()
+
+    def _claim(self) -> Chair:
+        """Return who coordinates as far as this node knows; fence 0 where it does not."""
+        known = self._known
+        if known is None or (known.node == self.me.key and self.office is None):
+            return Chair(self.job, 0, self.me.key)
+        return known
+
+    async def _send_rounds(self, link: Link, follow: Follow) -> None:
+        try:
+            at = follow.round
+            async for said in self.replica.stream(at, live=follow.live):
+                await say(link, said)
+                if isinstance(said, Closed):
+                    return
+                at += 1
+            await say(link, Reached(self.job, at))
+        except asyncio.CancelledError:
+            await link.close()
+            raise
+
+    # -- what this node keeps for others
+
+    def _keep_states(self, said: Committed) -> None:
+        """Start to copy the lanes' states that this node shall hold."""
+        lanes = [lane for lane, key in said.holders if key == self.me.key]
+        if lanes:
+            task = asyncio.ensure_future(self._copy_states(said, lanes))
+            self._keeping.add(task)
+            task.add_done_callback(self._keeping.discard)
+
+    async def _copy_states(self, said: Committed, lanes: list[int]) -> None:
+        record = said.record.record
+        held = []
+        for lane in lanes:
+            name = record.lanes[lane].state
+            keepers = self.past.keepers(record.round + 1, lane)
+            if name is not None and not await self.pantry.bring([name], first=keepers):
+                held.append(name)
+        upward = self._upward
+        if held and upward is not None:
+            blobs = tuple(dict.fromkeys(held))
+            word = Holding(signer=self.me.key, job=self.job, round=record.round + 1, blobs=blobs)
+            with contextlib.suppress(PeerError):
+                await say(upward, sign(word, self.me.sign))

@@ -1,0 +1,66 @@
+"""Roads: how one node calls another.
+
+What    `Roads.call(node, call)` connects, says what it wants, and returns the link.
+Why     Every conversation between nodes begins alike, and where a node is now can change while
+        its key does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from skerry.messages.leased import NodeAddress
+from skerry.messages.membership import Call, Refusal
+from skerry.messages.wire import Message, decode, encode
+from skerry.node.daemon.switchboard import CallRefused
+from skerry.transport import Link, Transport
+
+CALL_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class Roads:
+    """The ways to other nodes.
+
+    Attributes:
+        transport: carries the links.
+        locate: returns where a node of that key was seen last, or "" where it was not.
+        seconds: how long connecting may take.
+    """
+
+    transport: Transport
+    locate: Callable[[bytes], str] = lambda key: ""
+    seconds: float = CALL_SECONDS
+
+    async def call(self, node: NodeAddress, call: Call) -> Link:
+        """Return a link to `node` on which `call` has been said.
+
+        Raises:
+            LinkRefused, LinkLost: it cannot be reached.
+            TimeoutError: not in time.
+        """
+        async with asyncio.timeout(self.seconds):
+            link = await self.transport.connect(self.locate(node.key) or node.address)
+            await link.send(encode(call))
+            return link
+
+
+async def hear(link: Link, *, bytes_max: int) -> Message:
+    """Return the next message on a link.
+
+    Raises:
+        CallRefused: it is a refusal.
+        MessageError: it is no message of ours.
+        LinkLost: the peer is gone.
+    """
+    message = decode(await link.receive(), bytes_max=bytes_max)
+    if isinstance(message, Refusal):
+        raise CallRefused(link.peer, message)
+    return message
+
+
+async def say(link: Link, message: Message) -> None:
+    """Send a message."""
+    await link.send(encode(message))

@@ -1,0 +1,323 @@
+"""Submitter: gives a job to nodes, watches it, and fetches what it came to.
+
+What    `submit_job(job, ...)` offers the job's blobs, gives each node its assignment, follows the
+        committed rounds, and ends with the final state in the run's own folder.
+Why     The command line watches a run on other machines as it watches one here.
+Rule    Once the nodes have answered, the submitter is not needed any more: when it is killed the
+        job goes on, and the same command finds it again by the assignment in the run's folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from skerry.base.errors import NodeError, PeerError
+from skerry.base.ids import nickname
+from skerry.messages.leased import (
+    COMMITTED_BYTES_MAX,
+    Assigned,
+    Assignment,
+    Chair,
+    Closed,
+    Committed,
+    Follow,
+    NodeAddress,
+    Reached,
+)
+from skerry.messages.membership import Call
+from skerry.messages.rounds import Trouble
+from skerry.messages.signing import sign
+from skerry.messages.wire import MessageUnexpected, decode_as, encode
+from skerry.node.events import RunEvent, ring_bytes
+from skerry.node.keys import load_key
+from skerry.node.life import RunJob, RunResult, keep_programs, parameter_count, raise_unless_fine
+from skerry.node.network.pantry import Pantry
+from skerry.node.network.replica import Replica
+from skerry.node.network.roads import Roads, hear, say
+from skerry.node.telling import Watch
+from skerry.program import to_bytes
+from skerry.storage import (
+    Checkpoint,
+    RunFolder,
+    blob_digest,
+    make_folder,
+    read_file,
+    read_lines,
+    write_file,
+)
+from skerry.train.rounds import End
+from skerry.transport import Link
+
+_LEASE_SECONDS = 600.0
+_AGAIN_SECONDS = 0.5
+_GONE_SECONDS = 60.0
+DATA_NAMES = ("manifest.json", "*-[0-9][0-9][0-9][0-9][0-9].bin")
+
+
+class NobodyLeased(NodeError):
+    """No node took the job."""
+
+    code = "node.leased"
+
+    def __init__(self, asked: int) -> None:
+        super().__init__(
+            f"none of {asked} nodes took the job",
+            next_step="look who is there with `skerry nodes`, then run the same command again",
+        )
+
+
+class JobGone(NodeError):
+    """None of the nodes that were given the job can be reached."""
+
+    code = "node.gone"
+
+    def __init__(self, nodes: int) -> None:
+        super().__init__(
+            f"none of the {nodes} nodes that have the job could be reached for {_GONE_SECONDS:g} s",
+            next_step="start them again, then run the same command again: they keep the job",
+        )
+
+
+@dataclass(frozen=True)
+class NetworkTerms:
+    """Where a job is given.
+
+    Attributes:
+        nodes: who is asked, the first coordinator first.
+        holders: how many other nodes keep a lane's own state.
+        hold_rounds: rounds between two such times.
+    """
+
+    nodes: Sequence[NodeAddress]
+    holders: int = 1
+    hold_rounds: int = 5
+
+
+async def submit_job(
+    job: RunJob,
+    folder: RunFolder,
+    data: Path | None,
+    terms: NetworkTerms,
+    listen: Callable[[Callable[[Link, Call], Any]], Any],
+    roads: Roads,
+    watch: Watch = lambda event: None,
+) -> RunResult:
+    """Let nodes run `job`, or find it again where they already do.
+
+    Args:
+        job: the terms and the Programs.
+        folder: the run's folder here.
+        data: the prepared data.
+        terms: who is asked.
+        listen: starts to answer calls; returns the address of this process.
+        roads: how nodes are called.
+        watch: is told each event.
+
+    Raises:
+        NobodyLeased: no node took the job.
+        JobGone: the nodes that took it are gone.
+        RunFailed, RunBlocked, RunCrashing, RunConflict: as for a local run.
+    """
+    folder.lock()
+    try:
+        key, by = load_key(folder.root / "keys" / "submitter.key")
+        assignment = _kept(folder, job)
+        offering: list[NodeAddress] = list(assignment.nodes if assignment else terms.nodes)
+        pantry = Pantry(folder.blobs, job.config.job, roads, lambda: offering)
+
+        async def answer(link: Link, call: Call) -> None:
+            with contextlib.suppress(PeerError):
+                if call.purpose == "blobs" and call.job == job.config.job:
+                    await pantry.serve(link)
+            await link.close()
+
+        address = await listen(answer)
+        if assignment is None:
+            unsigned = _assignment(job, folder, data, terms, NodeAddress(key, address))
+            assignment = sign(unsigned, by)
+            await _give(assignment, roads)
+            write_file(folder.root / "assignment", encode(assignment))
+        replica = Replica(
+            folder, job.config, [node.key for node in assignment.nodes], holds="records"
+        )
+        for line in read_lines(folder.log):  # what an earlier session was told
+            if line.get("type") == "started":
+                watch(msgspec.convert(line, type=RunEvent))
+        closed = await _follow_to_end(replica, assignment, roads, watch)
+        if closed.state is not None and closed.root is not None:
+            await _fetch_state(pantry, closed)
+            checkpoint = Checkpoint(job.config.job, closed.round, closed.root, closed.state, ())
+            folder.write_checkpoint(checkpoint, lanes_too=False)
+        trouble = None
+        if closed.code:
+            trouble = Trouble(closed.round, "lane", 0, closed.code, closed.detail, closed.next_step)
+        raise_unless_fine(End(closed.kind, closed.detail), trouble, folder)
+        return _result(job, folder, closed)
+    finally:
+        folder.unlock()
+
+
+def _kept(folder: RunFolder, job: RunJob) -> Assignment | None:
+    """Return the assignment of an earlier session of this very job."""
+    path = folder.root / "assignment"
+    if not path.is_file():
+        return None
+    found = decode_as(Assignment, read_file(path), bytes_max=COMMITTED_BYTES_MAX)
+    return found if found.config.job == job.config.job else None
+
+
+def _assignment(
+    job: RunJob, folder: RunFolder, data: Path | None, terms: NetworkTerms, me: NodeAddress
+) -> Assignment:
+    """Put everything that the job needs into the store, and name it."""
+    keep_programs(job, folder)
+    programs = []
+    for name, program in sorted(job.programs.items()):
+        programs.append((name, folder.blobs.put(to_bytes(program))))
+    files = []
+    if data is not None and job.config.data is not None:
+        for pattern in DATA_NAMES:
+            for path in sorted(data.glob(pattern)):
+                files.append((path.name, _link_blob(folder, path)))
+    write_file(folder.root / "run.config", encode(job.config))
+    return Assignment(
+        signer=me.key,
+        config=job.config,
+        programs=tuple(programs),
+        files=tuple(files),
+        nodes=tuple(terms.nodes),
+        source=me,
+        holders=terms.holders,
+        hold_rounds=terms.hold_rounds,
+    )
+
+
+def _link_blob(folder: RunFolder, path: Path) -> bytes:
+    """Give a file of the data a name in the store, without a copy where the disk allows it."""
+    name = blob_digest(read_file(path))
+    place = folder.blobs.path(name)
+    if not place.is_file():
+        make_folder(place.parent)
+        try:
+            os.link(path, place)
+        except OSError:
+            folder.blobs.put(read_file(path))
+    return name
+
+
+async def _give(assignment: Assignment, roads: Roads) -> None:
+    """Give every node its assignment; one that takes it is enough to begin."""
+
+    async def give(node: NodeAddress) -> bool:
+        link = await roads.call(node, Call("lease", assignment.config.job))
+        try:
+            await say(link, assignment)
+            async with asyncio.timeout(_LEASE_SECONDS):
+                answer = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
+            return isinstance(answer, Assigned)
+        finally:
+            await link.close()
+
+    asked = [give(node) for node in assignment.nodes]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    bugs = [it for it in answers if isinstance(it, BaseException)]
+    for bug in bugs:
+        if not isinstance(bug, PeerError | TimeoutError):
+            raise bug
+    if True not in answers:
+        raise NobodyLeased(len(assignment.nodes)) from (bugs[0] if bugs else None)
+
+
+async def _follow_to_end(
+    replica: Replica, assignment: Assignment, roads: Roads, watch: Watch
+) -> Closed:
+    """Follow the job, at whichever of its nodes answers, until it is closed."""
+    loop = asyncio.get_running_loop()
+    heard_at = loop.time()
+    while replica.closed is None:
+        for node in assignment.nodes:
+            before = replica.round
+            with contextlib.suppress(PeerError, TimeoutError):
+                await _follow(replica, node, roads, watch)
+            if replica.closed is not None:
+                break
+            if replica.round > before:
+                heard_at = loop.time()
+        else:
+            if loop.time() - heard_at > _GONE_SECONDS:
+                raise JobGone(len(assignment.nodes))
+            await asyncio.sleep(_AGAIN_SECONDS)
+    return replica.closed
+
+
+async def _follow(replica: Replica, node: NodeAddress, roads: Roads, watch: Watch) -> None:
+    link = await roads.call(node, Call("watch", replica.job))
+    try:
+        await say(link, Follow(replica.job, replica.round))
+        while True:
+            said = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
+            match said:
+                case Committed():
+                    if await replica.adopt(said):
+                        _tell(said.told, watch)
+                case Closed():
+                    await replica.close(said)
+                    _tell(said.told, watch)
+                    return
+                case Chair() | Reached():
+                    pass
+                case _:
+                    raise MessageUnexpected(f"{nickname(node.key)} sent no committed round")
+    finally:
+        await link.close()
+
+
+def _tell(told: Sequence[bytes], watch: Watch) -> None:
+    for line in told:
+        with contextlib.suppress(msgspec.MsgspecError):
+            watch(msgspec.json.decode(line, type=RunEvent))
+
+
+async def _fetch_state(pantry: Pantry, closed: Closed) -> None:
+    async with asyncio.timeout(_GONE_SECONDS):
+        while await pantry.bring([closed.state]):  # noqa: ASYNC110 - it is the nodes that change
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _result(job: RunJob, folder: RunFolder, closed: Closed) -> RunResult:
+    """Return what the whole run came to, from the log that the nodes wrote."""
+    lines = read_lines(folder.log)
+    rounds = {int(line["round"]): line for line in lines if line.get("type") == "round"}
+    evaluations = {
+        int(line["round"]): line["sums"] for line in lines if line.get("type") == "evaluation"
+    }
+    lanes = [line for line in lines if line.get("type") == "lane"]
+    last: Mapping[str, Any] = rounds[max(rounds)] if rounds else {}
+    spent = {
+        kind: sum(float(line[f"{kind}_seconds"]) for line in lanes)
+        for kind in ("compute", "commit", "storage")
+    }
+    workers = max((int(line["workers"]) for line in lines if line["type"] == "started"), default=1)
+    steps = job.config.rounds * job.config.local_steps
+    return RunResult(
+        finished=closed.kind == "finished",
+        folder=folder.root,
+        round=closed.round,
+        root=closed.root or b"",
+        state=folder.blobs.path(closed.state) if closed.state else folder.root,
+        losses={at: float(line["loss"]) for at, line in rounds.items()},
+        evaluations=evaluations,
+        bytes_sent=dict(last.get("bytes_sent") or {}),
+        ring_bytes=ring_bytes(parameter_count(job), workers, steps),
+        receipts=len(folder.receipts()),
+        deaths=sum(line.get("type") == "worker_down" for line in lines),
+        seconds={**spent, "wall": max((float(it["seconds"]) for it in rounds.values()), default=0)},
+    )

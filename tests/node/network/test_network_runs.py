@@ -1,0 +1,109 @@
+"""A job over nodes without a common disk ends in the bits of a local run, whoever dies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from skerry.base.chance import Chance
+from skerry.node.events import RoundFinished, RunEvent, RunStarted
+from skerry.node.life import RunJob
+from skerry.storage import RunFolder
+from tests.node.network.ring import Ring
+from tests.node.small import every_step_job, local_job
+from tests.node.within import Within
+
+JOBS = {"local": local_job, "every-step": every_step_job}
+
+
+@pytest.fixture(scope="module", params=sorted(JOBS))
+def job(request: pytest.FixtureRequest) -> RunJob:
+    made: RunJob = JOBS[request.param](rounds=30, save_rounds=4)
+    return made
+
+
+@pytest.fixture(scope="module")
+def undisturbed(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return Within(job, tmp_path_factory.mktemp("run"), workers=1).run().root
+
+
+def kill_after(at: int, *victims: int, disk: bool = False) -> object:
+    def on_event(ring: Ring, event: RunEvent) -> None:
+        if isinstance(event, RoundFinished) and event.round == at:
+            for victim in victims:
+                ring.kill(victim, disk=disk)
+
+    return on_event
+
+
+def test_the_bits_are_those_of_a_local_run(job: RunJob, undisturbed: str, tmp_path: Path) -> None:
+    ring = Ring(tmp_path, job)
+    result = ring.run()
+    assert result.finished
+    assert result.root.hex() == undisturbed
+    assert ring.rounds == list(range(job.config.rounds))
+    assert sorted(result.losses) == ring.rounds
+    last = RunFolder(tmp_path / "submitter").last_checkpoint()
+    assert last is not None
+    assert last.root.hex() == undisturbed
+
+
+@pytest.mark.parametrize("disk", [False, True], ids=["disk kept", "disk lost"])
+@pytest.mark.parametrize("victim", range(3))
+def test_a_node_that_dies_changes_no_bit(
+    job: RunJob, undisturbed: str, victim: int, disk: bool, tmp_path: Path
+) -> None:
+    ring = Ring(tmp_path, job, on_event=kill_after(4, victim, disk=disk))  # type: ignore[arg-type]
+    result = ring.run()
+    assert result.finished
+    assert result.root.hex() == undisturbed
+    starts = [event.round for event in ring.events if isinstance(event, RunStarted)]
+    assert (len(starts) > 1) == (victim == 0)  # another one coordinates, from what was committed
+    assert starts[-1] >= (5 if victim == 0 else 0)
+
+
+@pytest.mark.parametrize("hold_rounds", [0, 2])
+def test_a_lost_lane_is_made_again_from_the_last_copy(
+    undisturbed: str, job: RunJob, hold_rounds: int, tmp_path: Path
+) -> None:
+    ring = Ring(tmp_path, job, hold_rounds=hold_rounds, on_event=kill_after(6, 2, disk=True))  # type: ignore[arg-type]
+    assert ring.run().root.hex() == undisturbed
+    said = [words for node in ring.nodes for words in node.said]
+    again = [words for words in said if "made again by replay" in words]
+    assert bool(again) == (job.config.exchange == "local")
+
+
+def test_two_nodes_that_die_at_once_change_no_bit(
+    job: RunJob, undisturbed: str, tmp_path: Path
+) -> None:
+    ring = Ring(tmp_path, job, count=4, on_event=kill_after(3, 0, 1, disk=True))  # type: ignore[arg-type]
+    assert ring.run().root.hex() == undisturbed
+
+
+def test_a_submitter_that_vanishes_finds_the_job_again(
+    job: RunJob, undisturbed: str, tmp_path: Path
+) -> None:
+    ring = Ring(tmp_path, job)
+    result = ring.run(lose_submitter_at=2)
+    assert result.root.hex() == undisturbed
+    assert sorted(result.losses) == list(range(job.config.rounds))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_deaths_at_drawn_moments_change_no_bit(
+    job: RunJob, undisturbed: str, seed: int, tmp_path: Path
+) -> None:
+    chance = Chance.from_int(seed)
+    alive = {0, 1, 2, 3}
+
+    def on_event(ring: Ring, event: RunEvent) -> None:
+        draw = chance.fork(len(ring.events))
+        if len(alive) > 1 and draw.below(8) == 0:
+            victim = sorted(alive)[draw.fork("who").below(len(alive))]
+            alive.discard(victim)
+            ring.kill(victim, disk=draw.fork("disk").below(2) == 1)
+
+    ring = Ring(tmp_path, job, count=4, on_event=on_event)
+    assert ring.run().root.hex() == undisturbed
