@@ -19,10 +19,10 @@ from skerry.messages.membership import (
     Invite,
     InviteWrong,
     Known,
+    Lead,
     Lease,
     LeaseTaken,
     MembershipMessage,
-    Recall,
     Refusal,
     RosterNews,
     RosterWant,
@@ -57,7 +57,7 @@ MESSAGES: list[Message] = [
     LEASE,
     LeaseTaken(signer=KEY, lease=A),
     Suspect(signer=KEY, job=A, fence=2, round=5, record=B, record_fence=1),
-    Recall(A, B),
+    Lead(A, 3, (Suspect(signer=KEY, job=A, fence=2),)),
     INVITE,
 ]
 each_message = pytest.mark.parametrize("message", MESSAGES, ids=lambda it: type(it).__name__)

@@ -2,7 +2,7 @@
 
 What    `Call` opens every conversation between nodes and `Refusal` ends one that will not be.
         `Announcement` is a node's signed word about itself; `RosterWant` and `RosterNews` spread
-        it. `Lease` and `LeaseTaken` bind a node to a job; `Suspect` and `Recall` change its
+        it. `Lease` and `LeaseTaken` bind a node to a job; `Suspect` and `Lead` change its
         coordinator. `Invite` is what a newcomer is handed, as one line of text.
 Why     Whatever a stranger says about another node must carry that node's own signature, end by
         itself, and be no larger than its reader planned for.
@@ -49,7 +49,6 @@ Endpoints: TypeAlias = Annotated[tuple[Endpoint, ...], Meta(max_length=ENDPOINTS
 RoleName: TypeAlias = Literal["seed", "solver", "verifier"]
 ChainAddress: TypeAlias = Annotated[bytes, Meta(min_length=20, max_length=20)]
 Fence: TypeAlias = Annotated[int, Meta(ge=1, le=1 << 32)]
-Nonce: TypeAlias = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Line: TypeAlias = Annotated[str, Meta(max_length=1024)]
 
 
@@ -202,9 +201,15 @@ class LeaseTaken(SignedMessage, frozen=True, kw_only=True, tag="lease-taken/1"):
 
     Attributes:
         lease: the signed digest of the lease.
+        round: rounds of the job whose records it has accepted, under an earlier lease.
+        record: digest of the last of them; zeros before the first.
+        record_fence: the fence under which it was accepted; 0 before the first.
     """
 
     lease: Digest
+    round: Count = 0
+    record: Digest = NOTHING
+    record_fence: Annotated[int, Meta(ge=0, le=1 << 32)] = 0
 
 
 class Suspect(SignedMessage, frozen=True, kw_only=True, tag="suspect/1"):
@@ -216,22 +221,28 @@ class Suspect(SignedMessage, frozen=True, kw_only=True, tag="suspect/1"):
         round: rounds whose records the signer has accepted.
         record: digest of the last of them; zeros before the first.
         record_fence: the fence under which it was accepted; 0 before the first.
-        nonce: of the Recall that this answers; zeros where it is a vote.
     """
 
     job: Digest
     fence: Annotated[int, Meta(ge=0, le=1 << 32)]
-    round: Count
+    round: Count = 0
     record: Digest = NOTHING
     record_fence: Annotated[int, Meta(ge=0, le=1 << 32)] = 0
-    nonce: Nonce = NOTHING
 
 
-class Recall(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="recall/1"):
-    """A node that lost its memory asks what the others promised; each answers by a Suspect."""
+class Lead(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lead/1"):
+    """A node has become coordinator, and these votes prove it.
+
+    Attributes:
+        job: digest of the run's terms.
+        fence: the fence under which it acts.
+        votes: of leased nodes that give up exactly the fence before; with the coordinator itself
+            they are more than half.
+    """
 
     job: Digest
-    nonce: Nonce
+    fence: Fence
+    votes: Annotated[tuple[Suspect, ...], Meta(max_length=LEASED_MAX)]
 
 
 # -- how to get in
@@ -308,7 +319,7 @@ def read_invite(text: str) -> Invite:
 
 RosterMessage: TypeAlias = RosterWant | RosterNews | Announcement
 LeaseMessage: TypeAlias = Lease | LeaseTaken
-SuccessionMessage: TypeAlias = Suspect | Recall
+SuccessionMessage: TypeAlias = Suspect | Lead
 MembershipMessage: TypeAlias = (
     Call | Refusal | RosterMessage | LeaseMessage | SuccessionMessage | Invite
 )
