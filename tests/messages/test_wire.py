@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skerry.messages.disputes import Open, Pick, RevealLeaf, RevealRoots, RevealTrace
+from skerry.messages.market import MarketClaim, MarketOffer, MarketWord
 from skerry.messages.receipts import Cost, DataSlice, Receipt, Unit, UnitId
 from skerry.messages.wire import (
     MESSAGE_BYTES_MAX,
@@ -48,7 +49,13 @@ MESSAGES: list[Message] = [
     RevealRoots(A, 1, (A, B, C)),
     RevealTrace(A, 1, B, (), (A, B)),
     RevealLeaf(A, 1, b"1234"),
-]
+    MarketOffer(
+        node=A[:20], role=1, capability=2, lanes=0, price=A[:12], stake=B[:12], expires=9,
+        seconds=8, nonce=7, secret=C, signature=A + B,
+    ),
+    MarketClaim(job=A, round=3, lane=1, receipt=B, signature=B + C),
+    MarketWord(job=A, epoch=0, round=3, record=B, signature=B + C),
+]  # fmt: skip
 each_message = pytest.mark.parametrize("message", MESSAGES, ids=lambda it: type(it).__name__)
 
 

@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import Any, TypeAlias
 
 from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
 from eth_utils.crypto import keccak
 
 from skerry.settle.books import Reason
@@ -87,6 +88,17 @@ class Contract:
     def call(self, name: str, *arguments: Any) -> bytes:
         """Return the calldata of a call."""
         return self.selector(name) + encode(self._inputs(name), arguments)
+
+    def read_call(self, data: bytes) -> tuple[str, tuple[Any, ...]] | None:
+        """Return the function and the arguments of calldata, or None where it is no call of it."""
+        names = {self.selector(name): name for name in self._functions}
+        name = names.get(data[:4])
+        if name is None:
+            return None
+        try:
+            return name, tuple(decode(self._inputs(name), data[4:]))
+        except DecodingError:
+            return None
 
     def creation(self, *arguments: Any) -> bytes:
         """Return the code that makes one of these."""

@@ -196,6 +196,18 @@ class ChainReorganised(ChainError):
         )
 
 
+class BooksDiffer(ChainError):
+    """What the log adds up to is not what the vault holds."""
+
+    code = "chain.books"
+
+    def __init__(self, who: str, ours: int, theirs: int) -> None:
+        super().__init__(
+            f"the log adds up to {ours} for {who}, and the vault holds {theirs}",
+            next_step="ask another node of the chain; jobs awarded through a contract are not read",
+        )
+
+
 class AnvilMissing(ChainError):
     """There is no local chain to start."""
 

@@ -16,9 +16,11 @@ from typing import Any
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
+from eth_keys.exceptions import BadSignature
+from eth_utils.exceptions import ValidationError
 
 from skerry.chain.errors import KeyfileUnsafe, PassphraseWrong
-from skerry.market.offers import TypedData
+from skerry.market.offers import NOBODY, TypedData
 
 WORK = 1 << 18  # scrypt's n: two seconds on a desk machine, once per start
 
@@ -40,6 +42,18 @@ class ChainKey:
         signed = self._account.sign_message(encode_typed_data(full_message=message))
         parity = signed.v - 27
         return signed.r.to_bytes(32, "big") + (signed.s | parity << 255).to_bytes(32, "big")
+
+
+def signer_of(message: TypedData, signature: bytes) -> bytes:
+    """Return whose key made a compact signature of typed data; NOBODY where none did."""
+    r, vs = signature[:32], int.from_bytes(signature[32:], "big")
+    s = (vs & ((1 << 255) - 1)).to_bytes(32, "big")
+    whole = r + s + bytes([27 + (vs >> 255)])
+    try:
+        found = Account.recover_message(encode_typed_data(full_message=message), signature=whole)
+    except (ValueError, BadSignature, ValidationError):
+        return NOBODY
+    return bytes.fromhex(found[2:])
 
 
 def write_key(path: Path, private: bytes, passphrase: str, *, work: int = WORK) -> ChainKey:

@@ -26,6 +26,7 @@ from skerry.messages.disputes import (
     RevealTrace,
 )
 from skerry.messages.leased import LeasedMessage
+from skerry.messages.market import MarketMessage
 from skerry.messages.membership import MembershipMessage
 from skerry.messages.receipts import Receipt, Unit
 from skerry.messages.rounds import RoundMessage
@@ -46,6 +47,7 @@ Message: TypeAlias = (
     | MembershipMessage
     | BlobMessage
     | LeasedMessage
+    | MarketMessage
 )
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
