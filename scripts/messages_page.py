@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from skerry.messages import blobs, disputes, leased, membership, receipts, rounds, wire
+from skerry.messages import blobs, disputes, leased, market, membership, receipts, rounds, wire
 
 GENERATED = "<!-- Written by `make reference`; do not edit. -->\n"
 
@@ -39,6 +39,7 @@ _SECTIONS = (
     ("The network", membership),
     ("Blobs", blobs),
     ("Leased nodes of a job", leased),
+    ("The market", market),
     ("The dispute walk", disputes),
 )
 

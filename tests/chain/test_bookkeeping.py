@@ -17,7 +17,7 @@ from skerry.chain.keyfiles import signer_of
 from skerry.chain.moves import Call
 from skerry.chain.rpc import Rpc
 from skerry.market.offers import NOBODY, Offer, Role, offer_message
-from skerry.settle import actions
+from skerry.settle import Books, actions
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +106,7 @@ def test_what_the_chain_takes_back_leaves_the_books(ground: Ground, tmp_path: Pa
     keeper.close()
 
 
-def keeper_books(keeper: Bookkeeper) -> object:
+def keeper_books(keeper: Bookkeeper) -> Books:
     keeper.catch_up()
     return keeper.books
 

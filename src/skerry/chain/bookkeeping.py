@@ -7,7 +7,7 @@ Why     Whoever decides needs the whole state, of which the chain keeps hashes o
 Rule    What an event does not say is taken from the transaction that made it, which therefore has
         to be a plain call of the contract: terms, leases, offers, tallies, verdicts, dockets. Jobs
         awarded in another way are not followed. If the chain takes anything back, all of its log
-        is played again. A bond counts as locked from when it is lost; until then it counts as free.
+        is played again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
 from skerry.chain.abi import contract
+from skerry.chain.court_words import Core
 from skerry.chain.deploy import Manifest
 from skerry.chain.errors import BooksDiffer
 from skerry.chain.events import ChainEvent, EventCursor
@@ -30,6 +31,7 @@ from skerry.chain.rpc import Rpc, hexed, unhexed
 from skerry.settle import Books, Epoch, Job, Limits, Refused, actions, apply, vault
 from skerry.settle.actions import Action
 from skerry.settle.books import Audit
+from skerry.settle.payment import shares
 from skerry.verify.audits import POT_BYTES
 
 WATCHED = ("vault", "market", "court")
@@ -44,7 +46,7 @@ class Entry:
         time: the second of its block.
         what: its name, as the contract calls it.
         job: the job that it is about; empty for none.
-        said: the event's values by name.
+        said: the event's values by name; of a settlement also its `shares`.
         moved: what each party's money changed by: free, locked and set aside together.
         transaction: what made it.
     """
@@ -79,6 +81,8 @@ class Bookkeeper:
         entries: everything that happened, in order.
         heard: commitments to verdicts by job and epoch, in the order of their events.
         claimed: what was admitted to court, by receipt.
+        bonds: whose bond is locked in each game, and how much.
+        fallen: receipts that were convicted.
     """
 
     path: Path
@@ -88,6 +92,8 @@ class Bookkeeper:
     entries: list[Entry] = field(default_factory=list)
     heard: dict[tuple[bytes, int], tuple[tuple[int, bytes], ...]] = field(default_factory=dict)
     claimed: dict[bytes, Claimed] = field(default_factory=dict)
+    bonds: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
+    fallen: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         at = {self.manifest.at(name): name for name in WATCHED}
@@ -107,6 +113,8 @@ class Bookkeeper:
         self.entries.clear()
         self.heard.clear()
         self.claimed.clear()
+        self.bonds.clear()
+        self.fallen.clear()
         self._last = 0
 
     def _read_limits(self) -> Limits:
@@ -194,14 +202,14 @@ class Bookkeeper:
         """
         for who in parties:
             account = self.books.account(who)
-            ours, theirs = account.free + account.locked + account.exiting, 0
-            theirs = sum(self.account_on_chain(who))
+            ours = (account.free, account.locked, account.exiting)
+            theirs = self.account_on_chain(who)
             if ours != theirs:
                 raise BooksDiffer(hexed(who), ours, theirs)
         it, at = contract("vault"), self.manifest.at("vault")
         (burned,) = it.result("burned", self.rpc.call(at, it.call("burned")))
         if burned != self.books.burned:
-            raise BooksDiffer("what was burned", self.books.burned, burned)
+            raise BooksDiffer("what was burned", (self.books.burned,), (burned,))
 
 
 def _moved(before: Books, after: Books) -> dict[bytes, int]:
@@ -279,12 +287,27 @@ def _burned(it: _Told) -> Books | None:
 
 def _slashed(it: _Told) -> Books | None:
     who, amount = it.said["who"], it.said["amount"]
-    books, account = it.books, it.books.account(who)
-    if account.locked < amount <= account.locked + account.free:  # the bond of a dispute
-        books = vault.lock(books, who, amount - account.locked)
-    if books.account(who).locked < amount:
+    if it.books.account(who).locked < amount:
+        return None  # of a job that is not followed
+    return vault.slash(it.books, who, amount, it.said["finder"], it.said["other"])
+
+
+def _opened(it: _Told) -> Books | None:
+    who, bond = it.said["challenger"], Core(*it.said["core"]).bond
+    if it.books.account(who).free < bond:
         return None
-    return vault.slash(books, who, amount, it.said["finder"], it.said["other"])
+    it.keeper.bonds[it.said["game"]] = who, bond
+    return vault.lock(it.books, who, bond)
+
+
+def _ended(it: _Told) -> Books | None:
+    bond = it.keeper.bonds.pop(it.said["game"], None)
+    fell = it.said["receipt"] in it.keeper.fallen
+    if it.said["challenger_won"]:
+        it.keeper.fallen.add(it.said["receipt"])
+    elif not fell:
+        return None  # the bond was slashed
+    return None if bond is None else vault.settle(it.books, [(bond[0], bond[1], bond[1])])
 
 
 def _awarded(it: _Told) -> Books | None:
@@ -391,6 +414,7 @@ def _settled(it: _Told) -> Books | None:
         return None
     epoch: Epoch | None = it.job.ring.get(it.said["epoch"])
     move = actions.Settle(it.sender, it.job.terms, it.job.leases, epoch, it.job.paid)
+    it.said["shares"] = shares(it.job, move, it.time)
     return it.play(move)
 
 
@@ -401,6 +425,8 @@ _STEPS: dict[tuple[str, str], Callable[[_Told], Books | None]] = {
     ("vault", "Recalled"): _recalled,
     ("vault", "Burned"): _burned,
     ("vault", "Slashed"): _slashed,
+    ("court", "Opened"): _opened,
+    ("court", "Ended"): _ended,
     ("market", "Awarded"): _awarded,
     ("market", "EpochCommitted"): _epoch,
     ("market", "DrawLocked"): _locked,

@@ -201,11 +201,15 @@ class BooksDiffer(ChainError):
 
     code = "chain.books"
 
-    def __init__(self, who: str, ours: int, theirs: int) -> None:
+    def __init__(self, who: str, ours: tuple[int, ...], theirs: tuple[int, ...]) -> None:
         super().__init__(
-            f"the log adds up to {ours} for {who}, and the vault holds {theirs}",
+            f"the log adds up to {_listed(ours)} for {who}, and the vault holds {_listed(theirs)}",
             next_step="ask another node of the chain; jobs awarded through a contract are not read",
         )
+
+
+def _listed(amounts: tuple[int, ...]) -> str:
+    return ", ".join(map(str, amounts))
 
 
 class AnvilMissing(ChainError):

@@ -56,6 +56,8 @@ def award_of(words: Sequence[Any], sender: bytes) -> actions.Award:
         parts.append((terms.coordinator, Role.COORDINATOR, EMPTY))
     offers = []
     for (node, role, secret), said in zip(parts, words[2], strict=False):
-        offer = Offer(node, role, *said[:7], secret=secret)
+        capability, lanes, price, stake, expires, seconds, nonce = said[:7]
+        amounts = (capability, lanes, price, stake, expires, seconds, nonce)
+        offer = Offer(node, role, *amounts, secret=secret)
         offers.append(SignedOffer(offer, node))
     return actions.Award(sender, terms, leases, tuple(offers))

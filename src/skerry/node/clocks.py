@@ -17,6 +17,11 @@ class RealClock:
         return time.monotonic_ns() // 1_000_000
 
 
+def wall_seconds() -> int:
+    """Return the seconds of Unix time, as this machine's clock has them."""
+    return int(time.time())
+
+
 class Stopwatch:
     """Adds up seconds by what they were spent on."""
 

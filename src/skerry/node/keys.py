@@ -36,6 +36,16 @@ def load_key(path: Path) -> tuple[bytes, Sign]:
         KeyUnsafe: the file is damaged or its mode is not 0600.
         StorageError: the disk refuses.
     """
+    return signer(read_seed(path))
+
+
+def read_seed(path: Path) -> bytes:
+    """Return the secret kept in `path`; make it when absent.
+
+    Raises:
+        KeyUnsafe: the file is damaged or its mode is not 0600.
+        StorageError: the disk refuses.
+    """
     if not path.exists():
         write_file(path, os.urandom(SEED_BYTES), mode=0o600)
     try:
@@ -47,4 +57,4 @@ def load_key(path: Path) -> tuple[bytes, Sign]:
     seed = read_file(path)
     if len(seed) != SEED_BYTES:
         raise KeyUnsafe(path, f"has {len(seed)} bytes", "delete it: a new key is made")
-    return signer(seed)
+    return seed

@@ -235,7 +235,7 @@ class PartyRun:
             inputs = self._inputs(step, self._state_at(step))
             executable, seen = self._executable_of(step, inputs)
             found: list[bytes] = []
-            for batch in _batches(self.executable.program.nodes, VALUES_BYTES_MAX):
+            for batch in value_batches(self.executable.program.nodes, VALUES_BYTES_MAX):
                 values = executable.values(inputs, [seen[at] for at in batch])
                 found += [digest_tensor(values[seen[at]]) for at in batch]
             self._values = step, found
@@ -259,7 +259,7 @@ class PartyRun:
         return leaf_bytes(kind.dtype, kind.shape, tensor_bytes(self._tensor(step, node)), leaf)
 
 
-def _batches(nodes: Sequence[Node], bytes_max: int) -> Iterable[range]:
+def value_batches(nodes: Sequence[Node], bytes_max: int) -> Iterable[range]:
     """Yield runs of nodes whose values fit in `bytes_max` together, at least one node each."""
     start = size = 0
     for at, node in enumerate(nodes):
@@ -270,4 +270,12 @@ def _batches(nodes: Sequence[Node], bytes_max: int) -> Iterable[range]:
     yield range(start, len(nodes))
 
 
-__all__ = ["Lie", "LieImpossible", "LieVanished", "PartyRun", "next_value", "with_lie"]
+__all__ = [
+    "Lie",
+    "LieImpossible",
+    "LieVanished",
+    "PartyRun",
+    "next_value",
+    "value_batches",
+    "with_lie",
+]

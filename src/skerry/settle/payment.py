@@ -98,6 +98,50 @@ def _pay_others(job: Job, left: int) -> tuple[Moves, int]:
     return moves, left
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Who gets how much of the escrow in one settlement, beside what is merely unlocked.
+
+    Attributes:
+        solvers: pay by lease.
+        auditors: pay by seat.
+        coordinator: its pay.
+        refund: what goes back to the submitter.
+        closing: whether it is the last settlement.
+    """
+
+    solvers: tuple[int, ...]
+    auditors: tuple[int, ...] = (0,) * AUDITORS_MAX
+    coordinator: int = 0
+    refund: int = 0
+    closing: bool = False
+
+
+def shares(job: Job, action: Settle, now: int) -> Shares:
+    """Return what a settlement that is allowed pays to whom."""
+    closing = closes(job, action, now)
+    pay = _pay_solvers(job, action, closing=closing)
+    due = [credit - unlocked for _, unlocked, credit in pay.moves]
+    if not closing:
+        return Shares(tuple(due))
+    others, left = _pay_others(job, pay.left)
+    paid = dict.fromkeys(range(AUDITORS_MAX), 0)
+    seats = [
+        it
+        for it in range(AUDITORS_MAX)
+        if job.terms.auditors[it] != NOBODY and not job.fallen >> it & 1
+    ]
+    gained = [credit - unlocked for _, unlocked, credit in others]
+    for seat, gain in zip(seats, gained, strict=False):
+        paid[seat] = gain
+    for at, extra in enumerate(pay.extras):
+        more = min(extra, left)
+        left -= more
+        due[at] += more
+    coordinator = 0 if job.coordinator_fallen else gained[-1]
+    return Shares(tuple(due), tuple(paid.values()), coordinator, left, closing=True)
+
+
 def settle(books: Books, action: Settle, now: int) -> Books:
     """Pay for everything up to a final epoch."""
     terms = action.terms

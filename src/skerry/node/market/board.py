@@ -1,0 +1,94 @@
+"""Where market parties tell each other what they signed: offers, claims, words.
+
+What    `Board` is the port; `FolderBoard` keeps each message as a file of one folder.
+Why     A network carries these messages between nodes; processes of one machine share a folder.
+Rule    A message is named by its digest, so telling it twice changes nothing. Whoever reads checks
+        the signature; a file that is no message is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from skerry.base.digests import digest
+from skerry.market.offers import Offer, Role
+from skerry.messages.market import MarketClaim, MarketMessage, MarketOffer, MarketWord
+from skerry.messages.wire import MessageError, decode, encode
+from skerry.storage import read_file, write_file
+from skerry.storage.files import make_folder
+
+
+class Board(Protocol):
+    """Where messages are told and heard."""
+
+    def tell(self, message: MarketMessage) -> None:
+        """Tell everybody."""
+        ...
+
+    def hear(self) -> Iterator[MarketMessage]:
+        """Yield what was not heard yet."""
+        ...
+
+
+class FolderBoard:
+    """A board that is a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        make_folder(root)
+        self._heard: set[str] = set()
+
+    def tell(self, message: MarketMessage) -> None:
+        """Write a message unless it is there."""
+        data = encode(message)
+        path = self.root / f"{digest('market', data).hex()}.message"
+        if not path.is_file():
+            write_file(path, data)
+
+    def hear(self) -> Iterator[MarketMessage]:
+        """Yield messages that were not heard yet."""
+        for path in sorted(self.root.glob("*.message")):
+            if path.name in self._heard:
+                continue
+            self._heard.add(path.name)
+            try:
+                message = decode(read_file(path))
+            except MessageError:
+                continue
+            if isinstance(message, MarketOffer | MarketClaim | MarketWord):
+                yield message
+
+
+def told_offer(offer: Offer, signature: bytes) -> MarketOffer:
+    """Return an offer as it is told off the chain."""
+    return MarketOffer(
+        node=offer.node,
+        role=int(offer.role),
+        capability=offer.capability,
+        lanes=offer.lanes,
+        price=offer.price.to_bytes(12, "big"),
+        stake=offer.stake.to_bytes(12, "big"),
+        expires=offer.expires,
+        seconds=offer.seconds,
+        nonce=offer.nonce,
+        secret=offer.secret,
+        signature=signature,
+    )
+
+
+def heard_offer(message: MarketOffer) -> Offer:
+    """Return the offer in a message."""
+    return Offer(
+        message.node,
+        Role(message.role),
+        message.capability,
+        message.lanes,
+        int.from_bytes(message.price, "big"),
+        int.from_bytes(message.stake, "big"),
+        message.expires,
+        message.seconds,
+        message.nonce,
+        message.secret,
+    )

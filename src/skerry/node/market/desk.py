@@ -1,0 +1,260 @@
+"""A market actor over a run's folder, and the process in which it runs.
+
+What    `open_desk` makes an actor of a folder, a chain and a board. `python -m
+        skerry.node.market.desk FOLDER` runs one that is told what to do by lines of JSON.
+Why     Parties of a job must share nothing but the chain, the board and what a run publishes.
+Rule    Its folder holds one secret, made silently and readable by its owner alone: the chain key
+        and all audit secrets come from it. It answers each line with one line. Killed and started
+        again in the same folder, it goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from skerry.base.digests import digest
+from skerry.base.errors import SkerryError
+from skerry.chain.bookkeeping import Bookkeeper
+from skerry.chain.courthouse import CourtLog
+from skerry.chain.deploy import Manifest, connect
+from skerry.chain.keyfiles import ChainKey
+from skerry.chain.outbox import Outbox
+from skerry.chain.rpc import Rpc
+from skerry.market.offers import Role
+from skerry.messages.receipts import Receipt
+from skerry.messages.rounds import RoundRecord, RunConfig
+from skerry.messages.wire import decode_as
+from skerry.node.clocks import RealClock, wall_seconds
+from skerry.node.keys import read_seed
+from skerry.node.market.actor import Asked, MarketActor, Ticked
+from skerry.node.market.awarding import award
+from skerry.node.market.board import FolderBoard
+from skerry.node.market.wallet import Wallet
+from skerry.roles.client import Asking
+from skerry.storage import RunFolder, read_file
+
+if TYPE_CHECKING:
+    from skerry.node.past import PastRun
+
+KEY_NAME = "market.key"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a desk works: a chain, its contracts, a board, and perhaps a lie to tell.
+
+    Attributes:
+        url: the chain's node.
+        manifest: the file that says where the contracts are.
+        board: folder of the board.
+        backend: how units are replayed.
+        clock: whether this machine's clock counts beside the chain's.
+    """
+
+    url: str
+    manifest: str
+    board: str
+    backend: str = "native"
+    clock: bool = True
+
+
+class Order(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line that a desk is told.
+
+    Attributes:
+        do: "fund", "offer", "award", "join", "tick", "end", "leave" or "quit".
+        amount: what free money shall come to.
+        role: what to offer to be.
+        price: least pay.
+        stake: most that may be locked.
+        lanes: most lanes.
+        job: the job's name on the chain.
+        run: the run's folder.
+        data: the folder of its data.
+        signers: addresses by the public key that signs a node's receipts, both hexadecimal.
+        lies: what this node changed in its units, by receipt.
+        asking: prices, stakes and times of an award.
+    """
+
+    do: str
+    amount: int = 0
+    role: int = 0
+    price: int = 0
+    stake: int = 0
+    lanes: int = 0
+    job: str = ""
+    run: str = ""
+    data: str = ""
+    signers: Mapping[str, str] = {}
+    lies: Mapping[str, str] = {}
+    asking: Asking | None = None
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One line that a desk answers."""
+
+    address: str = ""
+    job: str = ""
+    moves: tuple[str, ...] = ()
+    wake: int | None = None
+    closed: bool = False
+    error: str = ""
+
+
+@dataclass
+class Following:
+    """A run that a desk follows."""
+
+    job: bytes
+    folder: RunFolder
+    next: int = 0
+
+    def rounds(self) -> Iterator[tuple[RoundRecord, list[list[Receipt]]]]:
+        """Yield the rounds that were not told yet, each with its lanes' receipts."""
+        while data := self.folder.read_round(self.next):
+            record = decode_as(RoundRecord, data)
+            found = [self._receipts(record.round, lane) for lane in range(len(record.lanes))]
+            self.next += 1
+            yield record, found
+
+    def _receipts(self, at: int, lane: int) -> list[Receipt]:
+        paths = sorted((self.folder.root / "receipts").glob(f"{at:08d}-{lane:04d}-*.receipt"))
+        return [decode_as(Receipt, read_file(path)) for path in paths]
+
+
+@dataclass
+class Desk:
+    """An actor, and the runs that it follows."""
+
+    actor: MarketActor
+    backend: str
+    clock: bool
+    followed: list[Following] = field(default_factory=list)
+
+    def join(self, order: Order) -> None:
+        """Take part in a job over a run's folder."""
+        job, run = bytes.fromhex(order.job), Path(order.run)
+        data = Path(order.data) if order.data else None
+        self.actor.keeper.catch_up()
+        leases = self.actor.keeper.books.jobs[job].leases
+        at = {lease.node.hex(): number for number, lease in enumerate(leases)}
+        signers = {bytes.fromhex(key): at[who] for key, who in order.signers.items() if who in at}
+        lies = {bytes.fromhex(name): text for name, text in order.lies.items()}
+        self.actor.lies = {**self.actor.lies, **lies}
+        self.actor.on_lease(job, read_config(run), signers, lambda: self._open(run, data))
+        self.followed.append(Following(job, RunFolder(run)))
+
+    def _open(self, run: Path, data: Path | None) -> PastRun:
+        from skerry.node.past import PastRun  # loads torch, which few parties need
+
+        return PastRun.open(run, data, self.backend)
+
+    def follow(self) -> None:
+        """Tell the actor of rounds that were recorded meanwhile."""
+        for it in self.followed:
+            for record, receipts in it.rounds():
+                self.actor.on_round(it.job, record, receipts)
+
+    def tick(self) -> Ticked:
+        """Follow the runs, then make every move that is due."""
+        self.follow()
+        return self.actor.tick(wall_seconds() if self.clock else 0)
+
+    def closed(self) -> bool:
+        """Return whether every job that it takes part in is closed."""
+        jobs = self.actor.keeper.books.jobs
+        return bool(self.followed) and all(jobs[it.job].closed for it in self.followed)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self.actor.wallet.outbox.close()
+        self.actor.keeper.close()
+        self.actor.log.close()
+        self.actor.wallet.rpc.close()
+
+
+def read_config(run: Path) -> RunConfig:
+    """Return the terms of the run in a folder."""
+    return decode_as(RunConfig, read_file(run / "run.config"))
+
+
+def chain_key(seed: bytes) -> ChainKey:
+    """Return the chain key that comes from a node's market secret."""
+    return ChainKey(digest("chain-key", seed))
+
+
+def open_desk(folder: Path, place: Place) -> Desk:
+    """Return the desk of a folder.
+
+    Raises:
+        ChainError: the chain cannot be used, or its clock is too far from this machine's.
+        KeyUnsafe: the secret's file is damaged, or others can read it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rpc, manifest = Rpc(place.url), Manifest.read(Path(place.manifest))
+    connect(rpc, manifest, now=wall_seconds() if place.clock else None)
+    seed = read_seed(folder / KEY_NAME)
+    key = chain_key(seed)
+    outbox = Outbox(folder / "market.outbox", rpc, key, RealClock(), chain=manifest.chain)
+    keeper = Bookkeeper(folder / "market.events", rpc, manifest)
+    log = CourtLog(folder / "court.events", rpc, manifest)
+    wallet = Wallet(rpc, key, outbox, manifest)
+    actor = MarketActor(wallet, keeper, FolderBoard(Path(place.board)), seed, log)
+    return Desk(actor, place.backend, place.clock)
+
+
+def obey(desk: Desk, order: Order) -> Said:
+    """Do what a line asks."""
+    actor = desk.actor
+    address = actor.me.hex()
+    match order.do:
+        case "fund":
+            actor.fund(order.amount)
+        case "offer":
+            actor.offer(Asked(Role(order.role), order.price, order.stake, order.lanes))
+        case "award":
+            assert order.asking is not None, "an award needs terms"
+            job = award(actor, read_config(Path(order.run)), order.asking)
+            return Said(address, job.hex())
+        case "join":
+            desk.join(order)
+        case "end":
+            actor.on_end(bytes.fromhex(order.job))
+        case "leave":
+            actor.leaves = True
+        case "tick":
+            ticked = desk.tick()
+            return Said(address, "", ticked.moves, ticked.wake, desk.closed())
+        case _:
+            pass
+    return Said(address)
+
+
+def main() -> None:
+    """Obey lines until the end of the input."""
+    folder = Path(sys.argv[1])
+    place = msgspec.json.decode((folder / "place.json").read_bytes(), type=Place)
+    try:
+        desk = open_desk(folder, place)
+    except SkerryError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    for line in sys.stdin:
+        order = msgspec.json.decode(line, type=Order)
+        try:
+            said = obey(desk, order)
+        except SkerryError as error:
+            said = Said(error=f"{error.code}: {error}")
+        print(msgspec.json.encode(said).decode(), flush=True)
+        if order.do == "quit":
+            break
+    desk.close()
+
+
+if __name__ == "__main__":
+    main()

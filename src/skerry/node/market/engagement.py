@@ -1,0 +1,200 @@
+"""One job in which a node has a part: what it knows of the run, and what was signed about it.
+
+What    `Engagement` takes rounds as they are recorded, and claims and words as they are told, and
+        keeps the job's `Course`. It hands out receipts, dockets and evidence.
+Why     Every part in a job needs the same knowledge, and each node has its own copy of it.
+Rule    A lane counts for the lease whose node signed its receipts, if they are about the units that
+        the job asks for; else for nobody. Signatures are checked when they are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from skerry.chain.keyfiles import signer_of
+from skerry.chain.moves import Site, docket_bytes
+from skerry.market.offers import SignedRecord, TypedData, claim_message, record_message
+from skerry.messages.market import MarketClaim, MarketWord
+from skerry.messages.receipts import Receipt
+from skerry.messages.rounds import RoundRecord, RunConfig
+from skerry.messages.signing import signed_digest
+from skerry.roles.course import Course, LaneWork, RoundWork
+from skerry.roles.sight import Sight
+from skerry.roles.units import altered
+from skerry.settle import Epoch, actions
+
+if TYPE_CHECKING:  # loads torch
+    from skerry.node.past import PastRun
+
+LaneReceipts = Sequence[Sequence[Receipt]]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a receipt stands."""
+
+    round: int
+    lane: int
+    place: int
+
+
+@dataclass
+class Engagement:
+    """One job and one run.
+
+    Attributes:
+        course: what its rounds came to.
+        config: the run.
+        signers: the lease of each node, by the public key that signs its receipts.
+        site: where signatures are good.
+        open: opens the run, to replay units of it.
+        owners: the address of each lease's node.
+    """
+
+    course: Course
+    config: RunConfig
+    signers: Mapping[bytes, int]
+    site: Site
+    open: Callable[[], PastRun]
+    owners: tuple[bytes, ...] = ()
+    receipts: dict[bytes, Receipt] = field(default_factory=dict)
+    spots: dict[bytes, Spot] = field(default_factory=dict)
+    names: dict[tuple[int, int], tuple[bytes, ...]] = field(default_factory=dict)
+    claims: dict[bytes, bytes] = field(default_factory=dict)
+    words: dict[tuple[int, int], SignedRecord] = field(default_factory=dict)
+    signatures: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    second: tuple[SignedRecord, bytes] | None = None
+    over: bool = False
+    _past: PastRun | None = None
+    _waiting: list[MarketClaim] = field(default_factory=list)
+
+    @property
+    def job(self) -> bytes:
+        """The job's name on the chain."""
+        return self.course.terms.job
+
+    @property
+    def past(self) -> PastRun:
+        """The run, opened when it is first needed."""
+        if self._past is None:
+            self._past = self.open()
+        return self._past
+
+    # -- rounds
+
+    def on_round(self, record: RoundRecord, receipts: LaneReceipts) -> None:
+        """Take the next round."""
+        if record.round != len(self.course.rounds):
+            return
+        lanes = []
+        for lane, entry in enumerate(record.lanes):
+            there = {signed_digest(it): it for it in receipts[lane]}
+            for place, name in enumerate(entry.receipts):
+                self.spots[name] = Spot(record.round, lane, place)
+            self.receipts |= there
+            self.names[record.round, lane] = entry.receipts
+            ordered = [there[name] for name in entry.receipts if name in there]
+            lanes.append(self._lane(record, lane, entry.receipts, ordered))
+        work = RoundWork(record.state_before, tuple(lanes), record.state_after)
+        self.course = self.course.more(work)
+        waiting, self._waiting = self._waiting, []
+        for claim in waiting:
+            self.on_claim(claim)
+
+    def _lane(
+        self, record: RoundRecord, lane: int, names: tuple[bytes, ...], receipts: Sequence[Receipt]
+    ) -> LaneWork | None:
+        if len(receipts) < len(names):
+            return None
+        if altered(self.config, record.round, lane, receipts, record.state_before) is not None:
+            return None
+        lease = self.signers.get(receipts[0].signer)
+        return None if lease is None else LaneWork(names, lease)
+
+    def lane_receipts(self, at: int, lane: int) -> list[Receipt]:
+        """Return the receipts of a lane that are at hand, in order."""
+        names = self.names.get((at, lane), ())
+        return [self.receipts[name] for name in names if name in self.receipts]
+
+    # -- what is signed
+
+    def on_claim(self, claim: MarketClaim) -> None:
+        """Take a solver's claim, if it is that of the lease which ran the lane."""
+        if claim.round >= len(self.course.rounds):
+            self._waiting.append(claim)
+            return
+        spot = self.spots.get(claim.receipt)
+        if (
+            claim.job != self.job
+            or spot is None
+            or (claim.round, claim.lane) != (spot.round, spot.lane)
+        ):
+            return
+        work = self.course.rounds[spot.round].lanes[spot.lane]
+        if work is None:
+            return
+        where = {"chain": self.site.chain, "market": self.site.market}
+        message = claim_message(self.job, spot.round, spot.lane, claim.receipt, **where)  # type: ignore[arg-type]
+        if signer_of(message, claim.signature) == self.owner(work.lease):
+            self.claims[claim.receipt] = claim.signature
+
+    def owner(self, lease: int) -> bytes:
+        """Return the address of a lease's node."""
+        return self.owners[lease]
+
+    def on_word(self, word: MarketWord) -> None:
+        """Take a coordinator's word; two about one round are a proof against it."""
+        said = SignedRecord(word.job, word.epoch, word.round, word.record)
+        message = record_message(said, chain=self.site.chain, market=self.site.market)
+        if (
+            word.job != self.job
+            or signer_of(message, word.signature) != self.course.terms.coordinator
+        ):
+            return
+        key = word.epoch, word.round
+        if key in self.words and self.words[key] != said:
+            self.second = said, word.signature
+            return
+        self.words[key] = said
+        self.signatures[key] = word.signature
+
+    def claimed_rounds(self) -> int:
+        """Return how many rounds, from the first on, have a claim for each receipt that counts."""
+        for at, work in enumerate(self.course.rounds):
+            names = [name for lane in work.lanes if lane is not None for name in lane.receipts]
+            if not all(name in self.claims for name in names):
+                return at
+        return len(self.course.rounds)
+
+    def claimed_course(self) -> Course:
+        """Return the course as far as every receipt in it is claimed."""
+        return Course(self.course.terms, self.course.rounds[: self.claimed_rounds()])
+
+    # -- court
+
+    def docket(self, sight: Sight, receipt: bytes) -> tuple[bytes, bytes] | None:
+        """Return what the court admits a receipt by and who answers for it, where it can."""
+        spot, claim = self.spots.get(receipt), self.claims.get(receipt)
+        if spot is None or claim is None:
+            return None
+        work = self.course.rounds[spot.round].lanes[spot.lane]
+        epoch = self._epoch_of(sight, spot.round)
+        if work is None or epoch is None or sight.state.convicted >> work.lease & 1:
+            return None
+        if sight.now > epoch.committed + sight.terms.window:
+            return None
+        evidence = self.course.evidence(epoch, spot.round, spot.lane, spot.place)
+        signer = self.owner(work.lease)
+        made = actions.Docket(sight.terms, sight.state.leases, epoch, evidence, signer)
+
+        def signed(who: bytes, message: TypedData) -> bytes:
+            return claim
+
+        return docket_bytes(made, self.site, signed), signer
+
+    def _epoch_of(self, sight: Sight, at: int) -> Epoch | None:
+        epochs = (it for it in sight.state.ring.values() if it.round_from <= at < it.round_to)
+        epoch = next(epochs, None)
+        return epoch if epoch is not None and self.course.agrees(epoch) else None

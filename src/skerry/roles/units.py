@@ -1,0 +1,72 @@
+"""Whether a lane's receipts are about the units that the job asks for, told without running one.
+
+What    `altered` says what differs first, or None.
+Why     A receipt about other steps, samples or another seed may well be true; it is just not what
+        was ordered. Everyone can see that at once, so such a lane is counted for nobody.
+Rule    "local": one block of `local_steps` runs of "step", then one run of "encode" on what that
+        left. "every-step": one run of "grad" for each shard, on the round's global state. All are
+        signed by one key. Where a lane's own state comes in, only a replay can tell.
+Pure    No IO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from skerry.base.digests import EMPTY
+from skerry.messages.receipts import DataSlice, Receipt, Unit, UnitId
+from skerry.messages.rounds import RunConfig
+
+
+def _unit(config: RunConfig, at: int, lane: int, name: str, data: Sequence[int] | None) -> Unit:
+    block = name == "step"
+    reading = dict(config.readings).get("train", EMPTY)
+    return Unit(
+        id=UnitId(config.job, at, lane),
+        program=dict(config.programs)[name],
+        state=EMPTY,
+        step_from=at * config.local_steps,
+        steps=config.local_steps if block else 1,
+        segments=config.segments if block else 1,
+        seed=config.seed,
+        data=None if data is None else DataSlice(config.data or EMPTY, reading, tuple(data)),
+    )
+
+
+def asked_units(config: RunConfig, at: int, lane: int) -> list[Unit]:
+    """Return the units of a lane in a round; their states and given inputs are left open."""
+    first = lane * config.shards_per_lane
+    shards = range(first, first + config.shards_per_lane)
+    if config.exchange == "local":
+        step = _unit(config, at, lane, "step", shards)
+        return [step, _unit(config, at, lane, "encode", None)]
+    return [_unit(config, at, lane, "grad", [shard]) for shard in shards]
+
+
+def altered(
+    config: RunConfig, at: int, lane: int, receipts: Sequence[Receipt], state_before: bytes
+) -> str | None:
+    """Return what of a lane's receipts is not as the job asks, or None.
+
+    Args:
+        config: the run.
+        at: the round.
+        lane: the lane.
+        receipts: the lane's receipts in order.
+        state_before: root of the round's global state.
+    """
+    asked = asked_units(config, at, lane)
+    if len(receipts) != len(asked):
+        return "count"
+    for due, receipt in zip(asked, receipts, strict=True):
+        for field in due.__struct_fields__:
+            if field in ("state", "given"):
+                continue
+            if getattr(due, field) != getattr(receipt.unit, field):
+                return field
+        if receipt.signer != receipts[0].signer:
+            return "signer"
+    if config.exchange == "local":
+        block, exchange = receipts
+        return None if exchange.unit.state == block.state_after else "state"
+    return None if all(it.unit.state == state_before for it in receipts) else "state"

@@ -1,0 +1,142 @@
+"""Parties of a real run over a real chain: everyone is paid, liars and the silent are slashed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from skerry.node.market.desk import Order
+from tests.node.market.ground import (
+    ASKING,
+    Market,
+    OutOfProcess,
+    plant_lie,
+    signer_keys,
+    small_run,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def copied(run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(run, tmp_path / "run"))
+
+
+@pytest.fixture
+def markets() -> Iterator[list[Market]]:
+    made: list[Market] = []
+    yield made
+    for it in made:
+        it.close()
+
+
+def opened(markets: list[Market], market: Market) -> Market:
+    markets.append(market)
+    market.open()
+    market.award()
+    return market
+
+
+def test_a_job_is_audited_settled_and_everyone_takes_the_money_out(
+    run: Path, tmp_path: Path, markets: list[Market]
+) -> None:
+    market = opened(markets, Market(tmp_path / "market", run))
+    market.play()
+    gains = market.gains()
+    assert sum(gains.values()) == 0
+    state = market.state()
+    assert state.escrow == 0
+    assert sum(state.paid) <= 16
+    assert sum(gains[f"solver-{at}"] for at in range(4)) == 16 * 100
+    assert gains["auditor-0"] == gains["auditor-1"] == 2 * 1_500
+    assert gains["coordinator"] == 4 * 100
+    market.leave()
+    keeper = market.keeper()
+    assert all(it.free + it.locked + it.exiting == 0 for it in keeper.books.accounts.values())
+    keeper.close()
+
+
+def test_a_lie_costs_its_author_and_the_rest_is_paid_or_refunded(
+    copied: Path, tmp_path: Path, markets: list[Market]
+) -> None:
+    name, lie, key = plant_lie(copied, 1, 2)
+    market = Market(tmp_path / "market", copied, replace(ASKING, draws=64), lies={name: (lie, key)})
+    opened(markets, market)
+    market.play()
+    gains, state = market.gains(), market.state()
+    liar = f"solver-{signer_keys(copied).index(key)}"
+    stake = state.terms.stake_solver
+    assert gains[liar] == -stake
+    assert gains["burned"] == stake - stake // 2
+    rejected = [it for it in ("auditor-0", "auditor-1") if gains[it] >= stake // 4]
+    assert len(rejected) == 1, "one finder is paid"
+    honest = [f"solver-{at}" for at in range(4) if f"solver-{at}" != liar]
+    units = {it: market.units_of(it) for it in honest}
+    assert {it: gains[it] for it in honest} == {it: 100 * count for it, count in units.items()}
+    assert sum(gains.values()) == 0
+    assert any("Admitted" in it.what for it in market.entries())
+    market.leave()
+    assert all(it.free + it.locked == 0 for it in market.keeper().books.accounts.values())
+
+
+@pytest.mark.parametrize("who", ["auditor-0", "coordinator", "solver-0"])
+def test_whoever_vanishes_stops_nobody(
+    run: Path, tmp_path: Path, markets: list[Market], who: str
+) -> None:
+    market = opened(markets, Market(tmp_path / "market", run))
+    market.turn()
+    market.gone.add(who)
+    market.play()
+    gains, state = market.gains(), market.state()
+    assert sum(gains.values()) == 0
+    assert state.escrow == 0
+    for name in market.names:
+        assert gains[name] >= 0 or name in (who, "client"), name
+    stakes = state.terms
+    match who:
+        case "auditor-0":
+            assert gains[who] == -stakes.stake_auditor
+        case "coordinator":
+            # What it had committed is paid, and the rest is refunded after the job's end.
+            assert gains[who] == 100 * state.rounds
+            assert gains["client"] >= -stakes.budget
+        case _:
+            assert gains[who] == 100 * market.units_of(who)
+
+
+def test_processes_that_are_killed_in_the_middle_of_a_move_make_it_once(
+    run: Path, tmp_path: Path, markets: list[Market]
+) -> None:
+    market = opened(markets, Market(tmp_path / "market", run, kind=OutOfProcess))
+    victims = ["coordinator", "auditor-0", "auditor-1", "client", "solver-0"]
+    for turn in range(100):
+        name = victims[turn % len(victims)]
+        if turn < len(victims):
+            victim = market.parties[name]
+            assert isinstance(victim, OutOfProcess)
+            victim.say(Order("tick"))
+            victim.kill()
+            victim.start()
+            market.join(name)
+        wake = market.turn()
+        if market.state().closed:
+            break
+        assert wake is not None
+        market.pass_to(wake)
+    gains = market.gains()
+    assert sum(gains.values()) == 0
+    assert sum(gains[f"solver-{at}"] for at in range(4)) == 16 * 100
+    assert gains["auditor-0"] == gains["auditor-1"] == 2 * 1_500
+    assert gains["coordinator"] == 4 * 100
+    deposits = [it for it in market.entries() if it.what == "Deposited"]
+    assert len(deposits) == len(market.names)
