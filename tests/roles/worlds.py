@@ -28,6 +28,7 @@ from skerry.roles.sight import Sight
 from skerry.settle import Books, Job, Limits, actions, apply
 from skerry.settle.actions import Action
 from skerry.settle.invariants import backed, solvent
+from skerry.settle.payment import shares
 
 START = 1_700_000_000
 FUNDS = 10_000_000
@@ -136,6 +137,8 @@ class World:
             move = replace(move, randomness=self.plot.chance.fork("block", move.epoch).seed)
         after = apply(self.books, move, self.now)
         assert isinstance(after, Books), (move, after)
+        if isinstance(move, actions.Settle):
+            self.check_shares(move, after)
         self.books = after
         self.moves.append(move)
         if isinstance(move, actions.CommitVerdict):
@@ -143,6 +146,22 @@ class World:
         self.tokens += move.amount if isinstance(move, actions.Deposit) else 0
         assert solvent(self.books, self.tokens)
         assert backed(self.books, Counter())
+
+    def check_shares(self, move: actions.Settle, after: Books) -> None:
+        """Hold what a settlement is said to pay to what it does to the accounts."""
+        job, paid = self.state, shares(self.state, move, self.now)
+        due = Counter[bytes]()
+        for lease, pay in zip(job.leases, paid.solvers, strict=True):
+            due[lease.node] += pay
+        for who, pay in zip(job.terms.auditors, paid.auditors, strict=True):
+            due[who] += pay
+        due[job.terms.coordinator] += paid.coordinator
+        due[job.terms.submitter] -= sum(paid.solvers) + sum(paid.auditors) + paid.coordinator
+        for who, it in after.accounts.items():
+            old = self.books.account(who)
+            assert it.free + it.locked - old.free - old.locked == due[who]
+        spent = sum(paid.solvers) + sum(paid.auditors) + paid.coordinator
+        assert job.escrow == spent + paid.refund + after.jobs[self.job].escrow
 
     def open(self) -> None:
         """Fund everyone and award the job."""

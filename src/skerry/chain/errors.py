@@ -171,6 +171,15 @@ class OutboxBusy(ChainError):
         )
 
 
+class ChainFileDamaged(ChainError):
+    """A database of this node about the chain cannot be read."""
+
+    code = "chain.file"
+
+    def __init__(self, path: Path, reason: str, next_step: str) -> None:
+        super().__init__(f"{path} is damaged: {reason}", next_step=next_step)
+
+
 class DeployerUsed(ChainError):
     """The account that deploys has sent something else before, so the addresses are others."""
 

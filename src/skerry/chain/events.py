@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skerry.chain.errors import ChainReorganised
+from skerry.chain.errors import ChainFileDamaged, ChainReorganised
 from skerry.chain.rpc import Json, Rpc, hexed, unhexed
 
 REMEMBERED = 256  # blocks that are known by hash
@@ -55,7 +55,11 @@ class ChainEvent:
 
 
 class EventCursor:
-    """The events of some contracts, kept in a file."""
+    """The events of some contracts, kept in a file.
+
+    Raises:
+        ChainFileDamaged: the file is no database of ours.
+    """
 
     def __init__(
         self,
@@ -70,8 +74,13 @@ class EventCursor:
         self._rpc, self._start, self._depth, self._span = rpc, start, depth, span
         self._addresses = [hexed(it) for it in addresses]
         self._base = sqlite3.connect(path, isolation_level=None)
-        self._base.execute("PRAGMA journal_mode=WAL")
-        self._base.executescript(_TABLES)
+        try:
+            self._base.execute("PRAGMA journal_mode=WAL")
+            self._base.executescript(_TABLES)
+        except sqlite3.DatabaseError as error:
+            self._base.close()
+            again = f"delete {path}: what it holds is read from the chain again"
+            raise ChainFileDamaged(path, str(error), again) from None
 
     def close(self) -> None:
         """Let go of the file."""

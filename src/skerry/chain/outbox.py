@@ -20,6 +20,7 @@ from typing import Any
 
 from skerry.base.clock import Clock
 from skerry.chain.errors import (
+    ChainFileDamaged,
     ChainRefused,
     FundsShort,
     MoveReverted,
@@ -97,6 +98,12 @@ class Outbox:
         except sqlite3.OperationalError:
             self._base.close()
             raise OutboxBusy(path) from None
+        except sqlite3.DatabaseError as error:
+            self._base.close()
+            once = (
+                "restore a copy; without one, wait until the chain has mined what was sent, then "
+            )
+            raise ChainFileDamaged(path, str(error), f"{once}delete {path}") from None
 
     def close(self) -> None:
         """Let go of the database."""

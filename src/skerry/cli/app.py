@@ -32,6 +32,11 @@ Changes = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 RunPath = Annotated[Path, typer.Argument(help="A run's folder.", metavar="RUN")]
 
+Home = Annotated[Path, typer.Option("--home", envvar="SKERRY_HOME", help="The node's folder.")]
+RpcUrl = Annotated[
+    str, typer.Option("--rpc", help="URL of a chain's node; without, the one that the node uses.")
+]
+
 
 def run_app() -> None:
     """Run the command line and exit."""
@@ -162,6 +167,33 @@ def dispute(
 
         receipt = receipt_of_duty(receipt, unit)
     dispute_command(receipt, lie, rpc, honest=honest, as_json=as_json)
+
+
+@app.command()
+def earnings(home: Home = Path("~/.skerry"), rpc: RpcUrl = "", as_json: AsJson = False) -> None:
+    """Say what this node earned: each unit, its price, the verdict on it and why it was paid.
+
+    Example: skerry earnings
+    """
+    from skerry.cli.billing import earnings_command
+
+    earnings_command(home, rpc, as_json=as_json)
+
+
+@app.command()
+def invoice(
+    job: Annotated[str, typer.Argument(help="The first letters of a job's name on the chain.")],
+    home: Home = Path("~/.skerry"),
+    rpc: RpcUrl = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say what a job cost: each unit, its price, the verdict on it, and what was refunded.
+
+    Example: skerry invoice 3fa1
+    """
+    from skerry.cli.billing import invoice_command
+
+    invoice_command(job, home, rpc, as_json=as_json)
 
 
 @app.command()

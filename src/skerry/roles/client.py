@@ -175,23 +175,26 @@ def draft(
         stake=stake,
         ends=ends,
     )
-    able = [it for it in there if it.role == Role.SOLVER and books.account(it.node).free >= stake]
-    found = match(wish, able, now)
+    poor = [it for it in there if it.role == Role.SOLVER and books.account(it.node).free < stake]
+    found = match(wish, [it for it in there if it not in poor], now)
+    why = f"has less than the stake of {stake} free in the vault"
+    stale = [(it, "was used or recalled") for it in offers if it not in there]
+    passed = (*found.passed, *((it, why) for it in poor), *stale)
     if isinstance(found, NoMatch):
-        return found
+        return NoMatch(found.reason, passed)
     taken = {me, *(it.node for it in found.leases)}
     able = [it for it in there if it.expires >= now and it.seconds >= asking.seconds]
     auditors = _cheapest(able, books, Role.AUDITOR, taken, stakes[1], asking.price_audit)
     auditors = auditors[: asking.auditors]
     if len(auditors) < asking.auditors:
         lacking = f"{asking.auditors - len(auditors)} of {asking.auditors} auditors are missing"
-        return NoMatch(lacking, found.passed)
+        return NoMatch(lacking, passed)
     taken |= {it.node for it in auditors}
     coordinators = _cheapest(able, books, Role.COORDINATOR, taken, stakes[2], asking.price_record)[
         :1
     ]
     terms = _terms(shape, asking, found, (auditors, coordinators), stakes, me, ends)
-    return Draft(terms, found, (*found.offers, *auditors, *coordinators), found.passed)
+    return Draft(terms, found, (*found.offers, *auditors, *coordinators), passed)
 
 
 def _terms(

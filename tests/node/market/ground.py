@@ -184,7 +184,7 @@ class Market:
             self.anvil.url, str(path), str(self.folder / "board"), backend="torch", clock=False
         )
         for name in self.names:
-            party = self.kind(self.folder / name, self.place)
+            party = self.kind(self.folder / name / "market", self.place)
             self.parties[name] = party
             self.addresses[name] = bytes.fromhex(party.ask(Order("hello")).address)
             self.rpc.ask("anvil_setBalance", hexed(self.addresses[name]), hexed(COINS))

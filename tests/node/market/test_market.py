@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from skerry.node.market.desk import Order
+from skerry.node.market.statements import earnings_of, invoice_of
+from skerry.roles.statement import Because, Found
 from tests.node.market.ground import (
     ASKING,
     Market,
@@ -47,6 +53,26 @@ def opened(markets: list[Market], market: Market) -> Market:
     return market
 
 
+def check_statements(market: Market) -> None:
+    """Hold every party's account, and the client's bill, to the vault."""
+    gains = market.gains()
+    for name in market.names:
+        account = earnings_of(market.folder / name)
+        assert account.adds_up, name
+        assert account.earned == gains[name] + account.withdrawn, name
+    assert invoice_of(market.folder / "client", market.job.hex()).adds_up
+
+
+def command(market: Market, name: str, *words: str, code: int = 0) -> dict[str, Any]:
+    """Return what a command says of a party's folder, as JSON."""
+    home = ["--home", str(market.folder / name), "--json"]
+    run = [sys.executable, "-m", "skerry", *words, *home]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
 def test_a_job_is_audited_settled_and_everyone_takes_the_money_out(
     run: Path, tmp_path: Path, markets: list[Market]
 ) -> None:
@@ -60,7 +86,18 @@ def test_a_job_is_audited_settled_and_everyone_takes_the_money_out(
     assert sum(gains[f"solver-{at}"] for at in range(4)) == 16 * 100
     assert gains["auditor-0"] == gains["auditor-1"] == 2 * 1_500
     assert gains["coordinator"] == 4 * 100
+    check_statements(market)
+    told = command(market, "client", "invoice", market.job.hex()[:6])
+    assert told["adds_up"]
+    assert told["spent"] == 16 * 100 + 4 * 1_500 + 4 * 100
+    assert {it["reason"] for it in told["invoice"]["units"]} == {"paid"}
+    assert len(told["invoice"]["units"]) == 16
+    told = command(market, "auditor-1", "earnings")
+    assert told["earned"] == 2 * 1_500
+    refused = command(market, "auditor-1", "invoice", "ffff", code=2)
+    assert refused["error"]["code"] == "job.unknown"
     market.leave()
+    check_statements(market)
     keeper = market.keeper()
     assert all(it.free + it.locked + it.exiting == 0 for it in keeper.books.accounts.values())
     keeper.close()
@@ -85,6 +122,14 @@ def test_a_lie_costs_its_author_and_the_rest_is_paid_or_refunded(
     assert {it: gains[it] for it in honest} == {it: 100 * count for it, count in units.items()}
     assert sum(gains.values()) == 0
     assert any("Admitted" in it.what for it in market.entries())
+    check_statements(market)
+    bill = invoice_of(market.folder / "client", market.job.hex())
+    false = [it for it in bill.units if it.verdict is Found.FALSE]
+    assert [(it.round, it.lane, it.reason) for it in false] == [(1, 2, Because.CONVICTED)]
+    unpaid = {it.node for it in bill.units if it.reason is not Because.PAID}
+    assert unpaid == {market.addresses[liar]}
+    lost = earnings_of(market.folder / liar).jobs[0]
+    assert (lost.slashed, lost.net) == (stake, -stake)
     market.leave()
     assert all(it.free + it.locked == 0 for it in market.keeper().books.accounts.values())
 
@@ -127,7 +172,6 @@ def test_processes_that_are_killed_in_the_middle_of_a_move_make_it_once(
             victim.say(Order("tick"))
             victim.kill()
             victim.start()
-            market.join(name)
         wake = market.turn()
         if market.state().closed:
             break

@@ -21,7 +21,8 @@ class OffersShort(PlanError):
     code = "plan.offers"
 
     def __init__(self, found: NoMatch) -> None:
-        passed = "; ".join(f"{it.node.hex()[:8]} {why}" for it, why in found.passed[:4])
+        others = [(it, why) for it, why in found.passed if why != "offers another role"]
+        passed = "; ".join(f"{it.node.hex()[:8]} {why}" for it, why in others[:4])
         super().__init__(
             found.reason + (f" ({passed})" if passed else ""),
             next_step="offer a higher price, ask for fewer lanes or auditors, or wait for nodes",

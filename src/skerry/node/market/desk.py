@@ -11,7 +11,8 @@ Rule    Its folder holds one secret, made silently and readable by its owner alo
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from skerry.chain.deploy import Manifest, connect
 from skerry.chain.keyfiles import ChainKey
 from skerry.chain.outbox import Outbox
 from skerry.chain.rpc import Rpc
+from skerry.market import Lease
 from skerry.market.offers import Role
 from skerry.messages.receipts import Receipt
 from skerry.messages.rounds import RoundRecord, RunConfig
@@ -37,12 +39,12 @@ from skerry.node.market.awarding import award
 from skerry.node.market.board import FolderBoard
 from skerry.node.market.wallet import Wallet
 from skerry.roles.client import Asking
-from skerry.storage import RunFolder, read_file
+from skerry.storage import RunFolder, make_folder, read_file, write_file
 
 if TYPE_CHECKING:
     from skerry.node.past import PastRun
 
-KEY_NAME = "market.key"
+KEY_NAME, PLACE_NAME, JOINED = "market.key", "place.json", "joined"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -131,19 +133,33 @@ class Following:
 class Desk:
     """An actor, and the runs that it follows."""
 
+    folder: Path
     actor: MarketActor
     backend: str
     clock: bool
     followed: list[Following] = field(default_factory=list)
 
     def join(self, order: Order) -> None:
-        """Take part in a job over a run's folder."""
+        """Take part in a job over a run's folder, now and whenever this desk is opened."""
+        write_file(self.folder / JOINED / f"{order.job}.json", msgspec.json.encode(order))
+        self._join(order)
+
+    def rejoin(self) -> None:
+        """Go on with every job that is not closed."""
+        self.actor.keeper.catch_up()
+        for job, order in joined_orders(self.folder).items():
+            state = self.actor.keeper.books.jobs.get(job)
+            if state is not None and not state.closed:
+                self._join(order)
+
+    def _join(self, order: Order) -> None:
+        if any(it.job.hex() == order.job for it in self.followed):
+            return
         job, run = bytes.fromhex(order.job), Path(order.run)
         data = Path(order.data) if order.data else None
         self.actor.keeper.catch_up()
         leases = self.actor.keeper.books.jobs[job].leases
-        at = {lease.node.hex(): number for number, lease in enumerate(leases)}
-        signers = {bytes.fromhex(key): at[who] for key, who in order.signers.items() if who in at}
+        signers = signers_of(order, leases)
         lies = {bytes.fromhex(name): text for name, text in order.lies.items()}
         self.actor.lies = {**self.actor.lies, **lies}
         self.actor.on_lease(job, read_config(run), signers, lambda: self._open(run, data))
@@ -178,6 +194,24 @@ class Desk:
         self.actor.wallet.rpc.close()
 
 
+def read_place(folder: Path) -> Place:
+    """Return where the desk in a folder works."""
+    return msgspec.json.decode((folder / PLACE_NAME).read_bytes(), type=Place)
+
+
+def joined_orders(folder: Path) -> dict[bytes, Order]:
+    """Return how the desk in a folder joined each of its jobs."""
+    paths = sorted((folder / JOINED).glob("*.json"))
+    orders = [msgspec.json.decode(path.read_bytes(), type=Order) for path in paths]
+    return {bytes.fromhex(order.job): order for order in orders}
+
+
+def signers_of(order: Order, leases: Sequence[Lease]) -> dict[bytes, int]:
+    """Return the lease of each node, by the public key that signs its receipts."""
+    at = {lease.node.hex(): number for number, lease in enumerate(leases)}
+    return {bytes.fromhex(key): at[who] for key, who in order.signers.items() if who in at}
+
+
 def read_config(run: Path) -> RunConfig:
     """Return the terms of the run in a folder."""
     return decode_as(RunConfig, read_file(run / "run.config"))
@@ -195,17 +229,27 @@ def open_desk(folder: Path, place: Place) -> Desk:
         ChainError: the chain cannot be used, or its clock is too far from this machine's.
         KeyUnsafe: the secret's file is damaged, or others can read it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    rpc, manifest = Rpc(place.url), Manifest.read(Path(place.manifest))
-    connect(rpc, manifest, now=wall_seconds() if place.clock else None)
-    seed = read_seed(folder / KEY_NAME)
-    key = chain_key(seed)
-    outbox = Outbox(folder / "market.outbox", rpc, key, RealClock(), chain=manifest.chain)
-    keeper = Bookkeeper(folder / "market.events", rpc, manifest)
-    log = CourtLog(folder / "court.events", rpc, manifest)
-    wallet = Wallet(rpc, key, outbox, manifest)
-    actor = MarketActor(wallet, keeper, FolderBoard(Path(place.board)), seed, log)
-    return Desk(actor, place.backend, place.clock)
+    make_folder(folder / JOINED)
+    write_file(folder / PLACE_NAME, msgspec.json.encode(place))
+    manifest = Manifest.read(Path(place.manifest))
+    with ExitStack() as opened:
+        rpc = Rpc(place.url)
+        opened.callback(rpc.close)
+        connect(rpc, manifest, now=wall_seconds() if place.clock else None)
+        seed = read_seed(folder / KEY_NAME)
+        key = chain_key(seed)
+        outbox = Outbox(folder / "market.outbox", rpc, key, RealClock(), chain=manifest.chain)
+        opened.callback(outbox.close)
+        keeper = Bookkeeper(folder / "market.events", rpc, manifest)
+        opened.callback(keeper.close)
+        log = CourtLog(folder / "court.events", rpc, manifest)
+        opened.callback(log.close)
+        wallet = Wallet(rpc, key, outbox, manifest)
+        actor = MarketActor(wallet, keeper, FolderBoard(Path(place.board)), seed, log)
+        desk = Desk(folder, actor, place.backend, place.clock)
+        desk.rejoin()
+        opened.pop_all()
+    return desk
 
 
 def obey(desk: Desk, order: Order) -> Said:
@@ -238,7 +282,7 @@ def obey(desk: Desk, order: Order) -> Said:
 def main() -> None:
     """Obey lines until the end of the input."""
     folder = Path(sys.argv[1])
-    place = msgspec.json.decode((folder / "place.json").read_bytes(), type=Place)
+    place = read_place(folder)
     try:
         desk = open_desk(folder, place)
     except SkerryError as error:
