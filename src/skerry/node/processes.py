@@ -65,11 +65,13 @@ class Crew:
         terms: how they are started.
         run: the run's folder.
         on_exit: told the pid of a process that ended, and how.
+        on_start: told the pid of a process as soon as there is one, before it has done anything.
     """
 
     terms: CrewTerms
     run: Path
     on_exit: Callable[[int, Death], None]
+    on_start: Callable[[int], None] = lambda pid: None
     _processes: dict[int, asyncio.subprocess.Process] = field(default_factory=dict)
     _watching: set[asyncio.Task[None]] = field(default_factory=set)
     _ending: bool = False
@@ -94,6 +96,7 @@ class Crew:
                 self.on_exit(0, Death(str(trouble)))
                 return
             self._processes[process.pid] = process
+            self.on_start(process.pid)
             code = await process.wait()
             del self._processes[process.pid]
             if not self._ending:

@@ -17,7 +17,11 @@ from typing import Protocol
 from skerry.base.clock import Clock
 from skerry.messages.membership import Announcement
 from skerry.messages.signing import Sign
+from skerry.node.daemon.memory import NodeMemory
+from skerry.node.daemon.policy import Verdict
 from skerry.node.daemon.switchboard import Switchboard
+from skerry.node.network.staff import Staff
+from skerry.node.processes import Death
 
 
 class Peers(Protocol):
@@ -29,6 +33,10 @@ class Peers(Protocol):
 
     def find(self, key: bytes) -> Announcement | None:
         """Return the announcement of a node, or None."""
+        ...
+
+    def address(self, key: bytes) -> str:
+        """Return where a node was last said to be, or ""."""
         ...
 
     def lost(self, key: bytes) -> bool:
@@ -48,28 +56,16 @@ class Compute(Protocol):
     """Worker processes under the owner's limits."""
 
     @property
-    def allowed(self) -> bool:
-        """Whether the owner's policy lets this node compute now."""
+    def verdict(self) -> Verdict:
+        """Whether the owner's policy lets this node compute now, and why not."""
         ...
 
-    def on_change(self, told: Callable[[bool], None]) -> None:
-        """Tell `told` whenever `allowed` changes; False comes before any worker is ended."""
+    def on_change(self, told: Callable[[Verdict], None]) -> None:
+        """Tell `told` whenever that changes; a no comes before any worker is ended."""
         ...
 
-    async def start(self, run: Path, address: str, secret: bytes, data: Path | None) -> int:
-        """Start a worker that connects to `address`; return its process id.
-
-        Raises:
-            ComputeForbidden: the policy does not allow it now.
-        """
-        ...
-
-    async def end(self, pid: int) -> None:
-        """End a worker and wait until it has ended; harmless when it has."""
-        ...
-
-    async def ended(self, pid: int) -> str:
-        """Wait until a worker has ended; return how."""
+    def staff(self, folder: Path, data: Path | None, ended: Callable[[int, Death], None]) -> Staff:
+        """Return the workers of one job; they run only while the owner allows it."""
         ...
 
 
@@ -86,6 +82,7 @@ class Host:
         compute: worker processes.
         clock: monotonic seconds.
         wall: Unix time in milliseconds, with what is known of this clock's error taken off.
+        memory: leases, fences and promises, which survive.
         tell: writes one event to the node's log.
     """
 
@@ -97,6 +94,7 @@ class Host:
     compute: Compute
     clock: Clock
     wall: Callable[[], int]
+    memory: NodeMemory
     tell: Callable[[str, dict[str, object]], None]
 
 

@@ -1,0 +1,38 @@
+"""The jobs of a node, as a service of its daemon."""
+
+from __future__ import annotations
+
+from skerry.node.daemon.host import Host
+from skerry.node.daemon.switchboard import Caller
+from skerry.node.network.desk import PURPOSES, Desk
+from skerry.node.network.part import Identity
+from skerry.node.network.roads import Roads
+
+
+class JobService:
+    """Answers leases, runs, watchers and requests for blobs, and goes on with kept jobs."""
+
+    def __init__(self) -> None:
+        self.desk: Desk | None = None
+
+    async def start(self, host: Host) -> None:
+        """Register the purposes, and take up the jobs that a kill interrupted."""
+        me = Identity(host.key, host.sign, host.home / "node.key")
+        roads = Roads(host.switchboard.transport, host.peers.address)
+        told = host.tell
+        self.desk = Desk(
+            host.home, me, roads, host.compute.staff, lambda words: told("job", {"words": words})
+        )
+        for purpose in PURPOSES:
+            host.switchboard.register(purpose, self._answer)
+        self.desk.resume()
+
+    async def stop(self) -> None:
+        """Leave all jobs as they are; others go on with them."""
+        if self.desk is not None:
+            await self.desk.close()
+
+    async def _answer(self, caller: Caller) -> None:
+        assert self.desk is not None, "called before the service was started"
+        caller.link.admit()
+        await self.desk.answer(caller.link, caller.call)
