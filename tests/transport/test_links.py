@@ -221,3 +221,18 @@ def test_a_silent_peer_is_lost() -> None:
         await dumb.close()
 
     run(body)
+
+
+@kinds
+def test_a_close_that_is_cancelled_still_ends_the_link(ends: Ends) -> None:
+    async def body() -> None:
+        async with linked(*ends()) as (here, there):
+            closing = asyncio.ensure_future(here.close())
+            await asyncio.wait([closing], timeout=0)
+            closing.cancel()
+            await asyncio.wait([closing])
+            await here.close()
+            with pytest.raises(LinkLost):
+                await there.receive()
+
+    run(body)

@@ -12,7 +12,7 @@ Pure    No IO.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 DIGEST_BYTES = 32
@@ -21,6 +21,11 @@ EMPTY = bytes(DIGEST_BYTES)
 
 def digest(domain: str, *parts: bytes | memoryview) -> bytes:
     """Return the 32-byte name of `parts` joined, within `domain`."""
+    return digest_all(domain, parts)
+
+
+def digest_all(domain: str, parts: Iterable[bytes | memoryview]) -> bytes:
+    """Return what `digest` does, of parts that need not all be in memory at once."""
     state = sha256(b"\x00" + domain.encode() + b"\x00")
     for part in parts:
         state.update(part)

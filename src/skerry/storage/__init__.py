@@ -4,7 +4,8 @@ In      Bytes, and small frozen records.
 Does    Writes whole or not at all, names by content, checks on reading, keeps and prunes.
 Out     The same bytes, or a `NodeError` that says what to free, permit or restore.
 Never   Knows what a blob means; never reads what is half-written; never deletes what is in use.
-Start   reading at `files`, then `blobs`, then `folder`.
+Start   reading at `files`, then `blobs`, then `folder`. How blobs come from other nodes is
+        decided in `fetching`; what has come so far is kept by `partial`.
 """
 
 from skerry.storage.blobs import BlobMissing, BlobStore, blob_digest

@@ -12,10 +12,18 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from skerry.base.digests import DIGEST_BYTES, digest
+from skerry.base.digests import DIGEST_BYTES, digest, digest_all
 from skerry.base.errors import NodeError
 from skerry.base.ids import short
-from skerry.storage.files import Chunk, make_folder, read_file, sync_file, sync_folder, write_file
+from skerry.storage.files import (
+    Chunk,
+    StorageError,
+    make_folder,
+    read_file,
+    sync_file,
+    sync_folder,
+    write_file,
+)
 
 
 class BlobMissing(NodeError):
@@ -34,6 +42,16 @@ class BlobMissing(NodeError):
 def blob_digest(*chunks: Chunk) -> bytes:
     """Return the name under which the joined chunks are stored."""
     return digest("blob", *(memoryview(chunk).cast("B") for chunk in chunks))
+
+
+def digest_file(path: Path) -> bytes:
+    """Return the name under which the content of a file is stored; reads it piece by piece.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return digest_all("blob", iter(lambda: file.read(1 << 20), b""))
 
 
 class BlobStore:
@@ -67,7 +85,8 @@ class BlobStore:
         """
         name = blob_digest(*chunks)
         path = self.path(name)
-        if self.size(name) != sum(memoryview(chunk).nbytes for chunk in chunks):
+        length = sum(memoryview(chunk).nbytes for chunk in chunks)
+        if not self.has(name) or self.size(name) != length:
             make_folder(path.parent)
             write_file(path, *chunks, durable=durable)
         elif durable:
@@ -89,6 +108,26 @@ class BlobStore:
             self.drop(name)  # so that whoever makes the bytes again can put them
             raise BlobMissing(name, self.root, "is damaged")
         return content
+
+    def part(self, name: bytes, start: int, length: int) -> bytes:
+        """Return a stretch of a blob, unchecked: whoever has the whole checks it.
+
+        Raises:
+            BlobMissing: it is absent or ends before.
+            StorageError: the disk refuses to read.
+        """
+        path = self.path(name)
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                data = file.read(length)
+        except FileNotFoundError:
+            raise BlobMissing(name, self.root, "is not there") from None
+        except OSError as error:
+            raise StorageError(path, "reading", error) from error
+        if len(data) != length:
+            raise BlobMissing(name, self.root, "is shorter than that")
+        return data
 
     def holds(self, name: bytes) -> bool:
         """Return whether the blob is there with the bytes of its name; reads all of it."""

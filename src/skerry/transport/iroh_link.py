@@ -302,13 +302,16 @@ class IrohLink:
     async def close(self) -> None:
         """End the conversation, after what was sent."""
         if not self._inbox.lost:
-            with contextlib.suppress(TimeoutError, iroh.IrohError):
+            try:
                 async with asyncio.timeout(self._pace.silence_seconds):
                     async with self._sending:
                         self._closing = True
                         await self._lengths_out.finish()
                     await self._connection.closed()  # the peer closes once it has read to the end
-            self._lose("closed here")
+            except (TimeoutError, iroh.IrohError):
+                pass  # he had his time
+            finally:
+                self._lose("closed here")
         await asyncio.gather(*self._tasks, *self._writes, return_exceptions=True)
 
     def _lose(self, reason: str) -> None:

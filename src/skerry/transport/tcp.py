@@ -146,7 +146,8 @@ class TcpLink:
         for task in self._tasks:
             task.cancel()
         with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+            # Cancelled bare, it would stay cancelled for whoever closes again.
+            await asyncio.shield(asyncio.ensure_future(self._writer.wait_closed()))
 
     def _lose(self, reason: str) -> None:
         if not self._inbox.lost:
