@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.market_world import ASKING, FUNDS, Plot, Shape, World, address
 from skerry.base.chance import Chance
 from skerry.market import NoMatch
 from skerry.market.terms import EPOCHS_MAX
@@ -15,7 +16,6 @@ from skerry.roles.auditor import AuditKey
 from skerry.roles.client import stake_for
 from skerry.settle import actions
 from skerry.verify.audits import opens
-from tests.roles.worlds import ASKING, FUNDS, Plot, Shape, World, address
 
 SHAPE = Shape(rounds=6, lanes=4, local_steps=4, segments=2)
 PLOT = Plot(SHAPE, replace(ASKING, epoch_rounds=2), solvers=3, stops=6)

@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from skerry.commit import state_root
 from skerry.messages.receipts import Cost, DataSlice, Receipt, Unit, UnitId
 from skerry.messages.rounds import RunConfig
 from skerry.roles.units import altered, asked_units
 
 A, B, C, D = (bytes([at]) * 32 for at in range(1, 5))
+BEFORE = state_root({"params": D})
 LOCAL = RunConfig(
     exchange="local", rounds=4, local_steps=6, lanes=3, shards_per_lane=2, samples_per_shard=1,
     segments=2, seed=9, programs=(("encode", A), ("merge", B), ("step", C)), data=D,
@@ -25,12 +27,13 @@ EVERY = RunConfig(
 def receipts(config: RunConfig, at: int, lane: int) -> list[Receipt]:
     """Return receipts as a lane of the run gives them."""
     found = []
-    state = A
+    state = BEFORE
     for unit in asked_units(config, at, lane):
         after = tuple(bytes([7 + it]) * 32 for it in range(unit.segments))
-        made = msgspec.structs.replace(unit, state=state)
+        given = (("start", D),) if config.exchange == "local" and unit.steps == 1 else ()
+        made = msgspec.structs.replace(unit, state=state, given=given)
         found.append(Receipt(unit=made, segments=after, outputs=(), cost=Cost(1, 1), signer=B))
-        state = after[-1] if config.exchange == "local" else A
+        state = after[-1] if config.exchange == "local" else BEFORE
     return found
 
 
@@ -43,9 +46,9 @@ def changed(receipt: Receipt, **fields: Any) -> Receipt:
 
 @pytest.mark.parametrize("config", [LOCAL, EVERY])
 def test_what_was_ordered_is_as_ordered(config: RunConfig) -> None:
-    assert altered(config, 2, 1, receipts(config, 2, 1), A) is None
-    assert altered(config, 2, 2, receipts(config, 2, 1), A) == "id"
-    assert altered(config, 2, 1, receipts(config, 2, 1)[:1], A) == "count"
+    assert altered(config, 2, 1, receipts(config, 2, 1), BEFORE) is None
+    assert altered(config, 2, 2, receipts(config, 2, 1), BEFORE) == "id"
+    assert altered(config, 2, 1, receipts(config, 2, 1)[:1], BEFORE) == "count"
 
 
 @pytest.mark.parametrize(
@@ -62,16 +65,20 @@ def test_what_was_ordered_is_as_ordered(config: RunConfig) -> None:
 )
 def test_another_unit_is_named_by_what_differs(field: str, value: object) -> None:
     block, exchange = receipts(LOCAL, 2, 1)
-    assert altered(LOCAL, 2, 1, [changed(block, **{field: value}), exchange], A) == field
+    assert altered(LOCAL, 2, 1, [changed(block, **{field: value}), exchange], BEFORE) == field
 
 
 def test_a_unit_that_starts_elsewhere_is_seen_where_it_can_be() -> None:
     block, exchange = receipts(LOCAL, 2, 1)
-    assert altered(LOCAL, 2, 1, [block, changed(exchange, state=D)], A) == "state"
+    assert altered(LOCAL, 2, 1, [block, changed(exchange, state=D)], BEFORE) == "state"
+    assert (
+        altered(LOCAL, 2, 1, [block, changed(exchange, given=(("start", A),))], BEFORE) == "given"
+    )
+    assert altered(LOCAL, 2, 1, [block, changed(exchange, given=())], BEFORE) == "given"
     first, second = receipts(EVERY, 2, 1)
-    assert altered(EVERY, 2, 1, [first, changed(second, state=D)], A) == "state"
+    assert altered(EVERY, 2, 1, [first, changed(second, state=D)], BEFORE) == "state"
     other = msgspec.structs.replace(second, signer=C)
-    assert altered(EVERY, 2, 1, [first, other], A) == "signer"
+    assert altered(EVERY, 2, 1, [first, other], BEFORE) == "signer"
 
 
 def test_the_units_are_those_that_a_worker_runs() -> None:

@@ -60,7 +60,8 @@ class Asking:
 
     Attributes:
         price_max: most that a unit may cost.
-        price_audit: an auditor's pay for an epoch.
+        price_audit: an auditor's pay for an epoch; 0 takes a whole unit's price for each draw,
+            since a replay starts at the start of its unit.
         price_record: the coordinator's pay for a round.
         stake_auditor: stake of each auditor.
         stake_coordinator: stake of the coordinator.
@@ -77,7 +78,7 @@ class Asking:
     """
 
     price_max: int = 2_000
-    price_audit: int = 1_000
+    price_audit: int = 0
     price_record: int = 100
     stake_auditor: int = 0
     stake_coordinator: int = 0
@@ -126,6 +127,11 @@ def stake_for(shape: Shape, asking: Asking) -> int:
         rounds_open=rounds_open,
         replay=asking.price_max * shape.local_steps,
     )
+
+
+def audit_price(asking: Asking) -> int:
+    """Return an auditor's pay for an epoch, which covers what the replay may cost it."""
+    return asking.price_audit or asking.draws * asking.price_max
 
 
 def fresh(offers: Sequence[Offer], books: Books) -> list[Offer]:
@@ -184,7 +190,7 @@ def draft(
         return NoMatch(found.reason, passed)
     taken = {me, *(it.node for it in found.leases)}
     able = [it for it in there if it.expires >= now and it.seconds >= asking.seconds]
-    auditors = _cheapest(able, books, Role.AUDITOR, taken, stakes[1], asking.price_audit)
+    auditors = _cheapest(able, books, Role.AUDITOR, taken, stakes[1], audit_price(asking))
     auditors = auditors[: asking.auditors]
     if len(auditors) < asking.auditors:
         lacking = f"{asking.auditors - len(auditors)} of {asking.auditors} auditors are missing"
@@ -218,7 +224,7 @@ def _terms(
         auditors=(first, second, third, fourth),
         secrets=(one, two, three, four),
         price_max=asking.price_max,
-        price_audit=asking.price_audit,
+        price_audit=audit_price(asking),
         price_record=asking.price_record,
         stake_solver=stakes[0],
         stake_auditor=stakes[1],

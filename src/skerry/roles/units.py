@@ -4,8 +4,9 @@ What    `altered` says what differs first, or None.
 Why     A receipt about other steps, samples or another seed may well be true; it is just not what
         was ordered. Everyone can see that at once, so such a lane is counted for nobody.
 Rule    "local": one block of `local_steps` runs of "step", then one run of "encode" on what that
-        left. "every-step": one run of "grad" for each shard, on the round's global state. All are
-        signed by one key. Where a lane's own state comes in, only a replay can tell.
+        left, given the round's global parameters. "every-step": one run of "grad" for each shard,
+        on the round's global state. All are signed by one key. Where a lane's own state comes in,
+        only a replay can tell.
 Pure    No IO.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skerry.base.digests import EMPTY
+from skerry.commit import state_root
 from skerry.messages.receipts import DataSlice, Receipt, Unit, UnitId
 from skerry.messages.rounds import RunConfig
 
@@ -68,5 +70,8 @@ def altered(
             return "signer"
     if config.exchange == "local":
         block, exchange = receipts
+        given = dict(exchange.unit.given)
+        if given.keys() != {"start"} or state_root({"params": given["start"]}) != state_before:
+            return "given"
         return None if exchange.unit.state == block.state_after else "state"
     return None if all(it.unit.state == state_before for it in receipts) else "state"

@@ -1,4 +1,10 @@
-"""A world of parties that move by the deciders alone, under the rules, with made-up receipts."""
+"""A world of parties that move by the deciders alone, under the rules, with made-up receipts.
+
+What    `World(plot).run()` plays one job from the award to its end; a `Plot` says who lies, who is
+        lazy, who leaves. Every move is made by `settle.apply`, which must accept it.
+Why     Tests hold the deciders to the rules with it, and the attack benchmark lets altered parties
+        play against honest ones.
+"""
 
 from __future__ import annotations
 
@@ -65,6 +71,7 @@ class Plot:
         missigns: whether it signs another record than it commits.
         coordinated: whether somebody offers to coordinate.
         chance: everything else.
+        limits: what the contracts were deployed with.
     """
 
     shape: Shape
@@ -78,6 +85,7 @@ class Plot:
     missigns: bool = False
     coordinated: bool = True
     chance: Chance = field(default_factory=lambda: Chance.from_int(0))
+    limits: Limits = LIMITS
 
 
 def address(name: str) -> bytes:
@@ -91,7 +99,7 @@ class World:
 
     plot: Plot
     now: int = START
-    books: Books = field(default_factory=lambda: Books(court=COURT, limits=LIMITS))
+    books: Books = field(init=False)
     job: bytes = b""
     course: Course | None = None
     heard: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
@@ -100,32 +108,43 @@ class World:
     games: dict[tuple[int, int], tuple[str, actions.Docket, int]] = field(default_factory=dict)
     moves: list[Action] = field(default_factory=list)
     tokens: int = 0
+    bonds: Counter[bytes] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.books = Books(court=COURT, limits=self.plot.limits)
 
     # -- parties
 
     @property
     def auditors(self) -> list[str]:
+        """The auditors' names."""
         return [f"auditor {at}" for at in range(self.plot.asking.auditors)]
 
     @property
     def solvers(self) -> list[str]:
+        """The solvers' names."""
         return [f"solver {at}" for at in range(self.plot.solvers)]
 
     @property
     def names(self) -> list[str]:
+        """Everybody's names."""
         return ["client", *self.solvers, *self.auditors, "coordinator"]
 
     def here(self, name: str) -> bool:
+        """Return whether a party is still there."""
         return all(self.now - START < at for who, at in self.plot.gone if who == name)
 
     def key(self, name: str) -> AuditKey:
+        """Return an auditor's secrets."""
         return AuditKey(digest("seed", name.encode()), 0)
 
     @property
     def state(self) -> Job:
+        """The job as the books have it."""
         return self.books.jobs[self.job]
 
     def sight(self) -> Sight:
+        """Return what everybody sees."""
         heard = {at: tuple(it) for at, it in self.heard.items()}
         return Sight(self.books, self.job, self.now, heard)
 
@@ -145,7 +164,7 @@ class World:
             self.heard.setdefault(move.epoch, []).append((move.seat, move.commitment))
         self.tokens += move.amount if isinstance(move, actions.Deposit) else 0
         assert solvent(self.books, self.tokens)
-        assert backed(self.books, Counter())
+        assert backed(self.books, self.bonds)
 
     def check_shares(self, move: actions.Settle, after: Books) -> None:
         """Hold what a settlement is said to pay to what it does to the accounts."""
@@ -176,7 +195,10 @@ class World:
         self.make(found.award())
 
     def draft(self) -> Draft | NoMatch:
-        offers = [self.offer(it, Role.SOLVER, at + 1) for at, it in enumerate(self.solvers)]
+        """Return what the client would award."""
+        offers = [
+            self.offer(it, Role.SOLVER, self.price_of(at)) for at, it in enumerate(self.solvers)
+        ]
         offers += [self.offer(it, Role.AUDITOR, 2) for it in self.auditors]
         if self.plot.coordinated:
             offers.append(self.offer("coordinator", Role.COORDINATOR, 1))
@@ -185,7 +207,12 @@ class World:
             plot.shape, plot.asking, offers, self.books, me=address("client"), now=self.now
         )
 
+    def price_of(self, at: int) -> int:
+        """Return what a solver asks for a unit."""
+        return at + 1
+
     def offer(self, name: str, role: Role, price: int) -> Offer:
+        """Return a party's standing offer."""
         secret = self.key(name).sealed if role == Role.AUDITOR else bytes(32)
         return standing_offer(
             self.books, address(name), role, price=price, stake=FUNDS, expires=START + 50_000,
@@ -199,9 +226,7 @@ class World:
         assert self.course is not None
         at, leases = len(self.course.rounds), self.state.leases
         owners = [it for it, lease in enumerate(leases) for _ in range(lease.lanes)]
-        lanes = tuple(
-            LaneWork(tuple(self.receipts(at, lane)), owner) for lane, owner in enumerate(owners)
-        )
+        lanes = tuple(self.lane_work(at, lane, owner) for lane, owner in enumerate(owners))
         before, after = (digest("state", word(it)) for it in (at, at + 1))
         self.course = self.course.more(RoundWork(before, lanes, after))
         if self.coordinator_here:
@@ -210,16 +235,23 @@ class World:
                 word_ = replace(word_, record=digest("another"))
             self.signed[word_.epoch, word_.round] = word_
 
+    def lane_work(self, at: int, lane: int, owner: int) -> LaneWork | None:
+        """Return what a lane comes to; None where it is dropped."""
+        return LaneWork(tuple(self.receipts(at, lane)), owner)
+
     def receipts(self, at: int, lane: int) -> Iterator[bytes]:
+        """Yield the names of a lane's receipts."""
         for place in range(2):
             yield digest("receipt", word(at), word(lane), word(place))
 
     @property
     def coordinator(self) -> str:
+        """The name of who coordinates."""
         return next(it for it in self.names if address(it) == self.state.terms.coordinator)
 
     @property
     def coordinator_here(self) -> bool:
+        """Whether it is still there."""
         return self.here(self.coordinator)
 
     def finding(self, wanted: ReplayWanted, name: str) -> Finding:
@@ -252,6 +284,7 @@ class World:
         return due or common_move(sight, me)
 
     def audit(self, name: str, found: dict[int, Finding]) -> Action | None:
+        """Return an auditor's next move, after whatever it needs to know for it."""
         tags: dict[tuple[int, bytes], bytes] = {}
         while True:
             part = AuditPart(address(name), self.key(name), found, tags)
@@ -271,7 +304,7 @@ class World:
                 epoch = self.state.ring.get(number)
                 if finding.accept or epoch is None or not self.here(name):
                     continue
-                for at, lane in sorted(self.plot.lies):
+                for at, lane in self.false_in(name, epoch.number):
                     self.admit(name, epoch.number, at, lane)
         for place, (name, docket, due) in list(self.games.items()):
             if self.now >= due and due:
@@ -279,7 +312,12 @@ class World:
                 self.make(actions.Convict(COURT, docket, receipt, 0, address(name)))
                 self.games[place] = (name, docket, 0)
 
+    def false_in(self, name: str, number: int) -> list[tuple[int, int]]:
+        """Return the lanes that an auditor takes to court."""
+        return sorted(self.plot.lies)
+
     def admit(self, name: str, number: int, at: int, lane: int) -> None:
+        """Open a dispute about a lane, where the court would."""
         assert self.course is not None
         state, epoch = self.state, self.state.ring[number]
         if not epoch.round_from <= at < epoch.round_to or (at, lane) in self.games:
@@ -349,9 +387,10 @@ class World:
                 move = leave_due(self.books, address(name), self.now)
                 if move is not None:
                     self.make_out(move)
-            self.now += LIMITS.unbonding + 1
+            self.now += self.plot.limits.unbonding + 1
 
     def make_out(self, move: Action) -> None:
+        """Make a move of the vault after the job's end."""
         after = apply(self.books, move, self.now)
         assert isinstance(after, Books), (move, after)
         self.books = after
