@@ -20,6 +20,7 @@ NAMES = (
     "dispute",
     "adjudicate",
     "leaf_gas",
+    "attack",
 )
 
 

@@ -216,7 +216,7 @@ class World:
         secret = self.key(name).sealed if role == Role.AUDITOR else bytes(32)
         return standing_offer(
             self.books, address(name), role, price=price, stake=FUNDS, expires=START + 50_000,
-            seconds=90_000, lanes=8, secret=secret,
+            seconds=400 * 86_400, lanes=8, secret=secret,
         )  # fmt: skip
 
     # -- work
