@@ -13,6 +13,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -31,12 +32,13 @@ from skerry.node.courtroom import court_terms
 from skerry.node.dispute import draw_lie, party_of, read_receipt, receipt_of_party
 from skerry.node.jobs import live_job
 from skerry.node.keys import load_key
+from skerry.node.market.desk import blank_lane
 from skerry.node.market.replaying import Replayer
 from skerry.node.past import PastRun, UnitAltered
 from skerry.node.states import StateDigests, digest_tensor
 from skerry.node.unit import Feed
 from skerry.roles.auditor import ReplayWanted
-from skerry.roles.units import altered
+from skerry.roles.units import LaneWord, altered
 from skerry.verify import Challenger, NothingToDispute
 from skerry.verify.audits import Segment
 
@@ -95,6 +97,10 @@ class Yard:
         kinds = ("step", "encode")
         return [read_receipt(self.past.folder.receipt_path(at, lane, it)) for it in kinds]
 
+    @cached_property
+    def _blank(self) -> dict[str, bytes]:
+        return blank_lane(self.past.folder.root)
+
     def signed(self, receipt: Receipt) -> Receipt:
         """Return a receipt signed by the run's worker, who is the attacker here."""
         (path,) = (self.past.folder.root / "keys").glob("worker-*.key")
@@ -147,8 +153,9 @@ class Yard:
 
     def ordered(self, at: int, lane: int, receipts: Sequence[Receipt]) -> str | None:
         """Return what of a lane's receipts is not as ordered."""
-        before = self.record(at).state_before
-        return altered(self.past.config, at, lane, receipts, before)
+        left = dict(self.record(at - 1).lanes[lane].left) if at else self._blank
+        root = self.record(at).state_before
+        return altered(self.past.config, at, lane, LaneWord(receipts, before=left), root)
 
     def verdicts(self, at: int, lane: int, receipts: Sequence[Receipt]) -> frozenset[int]:
         """Return the segments of a lane whose real replay rejects these receipts."""

@@ -10,7 +10,7 @@ import pytest
 from skerry.commit import state_root
 from skerry.messages.receipts import Cost, DataSlice, Receipt, Unit, UnitId
 from skerry.messages.rounds import RunConfig
-from skerry.roles.units import altered, asked_units
+from skerry.roles.units import LaneWord, altered, asked_units
 
 A, B, C, D = (bytes([at]) * 32 for at in range(1, 5))
 BEFORE = state_root({"params": D})
@@ -37,6 +37,13 @@ def receipts(config: RunConfig, at: int, lane: int) -> list[Receipt]:
     return found
 
 
+def what(
+    config: RunConfig, at: int, lane: int, those: list[Receipt], root: bytes, **said: Any
+) -> str | None:
+    """Return what of a lane's receipts is not as ordered."""
+    return altered(config, at, lane, LaneWord(those, **said), root)
+
+
 def changed(receipt: Receipt, **fields: Any) -> Receipt:
     """Return a receipt whose unit says something else."""
     unit = msgspec.structs.replace(receipt.unit, **fields)
@@ -46,9 +53,9 @@ def changed(receipt: Receipt, **fields: Any) -> Receipt:
 
 @pytest.mark.parametrize("config", [LOCAL, EVERY])
 def test_what_was_ordered_is_as_ordered(config: RunConfig) -> None:
-    assert altered(config, 2, 1, receipts(config, 2, 1), BEFORE) is None
-    assert altered(config, 2, 2, receipts(config, 2, 1), BEFORE) == "id"
-    assert altered(config, 2, 1, receipts(config, 2, 1)[:1], BEFORE) == "count"
+    assert what(config, 2, 1, receipts(config, 2, 1), BEFORE) is None
+    assert what(config, 2, 2, receipts(config, 2, 1), BEFORE) == "id"
+    assert what(config, 2, 1, receipts(config, 2, 1)[:1], BEFORE) == "count"
 
 
 @pytest.mark.parametrize(
@@ -65,20 +72,18 @@ def test_what_was_ordered_is_as_ordered(config: RunConfig) -> None:
 )
 def test_another_unit_is_named_by_what_differs(field: str, value: object) -> None:
     block, exchange = receipts(LOCAL, 2, 1)
-    assert altered(LOCAL, 2, 1, [changed(block, **{field: value}), exchange], BEFORE) == field
+    assert what(LOCAL, 2, 1, [changed(block, **{field: value}), exchange], BEFORE) == field
 
 
 def test_a_unit_that_starts_elsewhere_is_seen_where_it_can_be() -> None:
     block, exchange = receipts(LOCAL, 2, 1)
-    assert altered(LOCAL, 2, 1, [block, changed(exchange, state=D)], BEFORE) == "state"
-    assert (
-        altered(LOCAL, 2, 1, [block, changed(exchange, given=(("start", A),))], BEFORE) == "given"
-    )
-    assert altered(LOCAL, 2, 1, [block, changed(exchange, given=())], BEFORE) == "given"
+    assert what(LOCAL, 2, 1, [block, changed(exchange, state=D)], BEFORE) == "state"
+    assert what(LOCAL, 2, 1, [block, changed(exchange, given=(("start", A),))], BEFORE) == "given"
+    assert what(LOCAL, 2, 1, [block, changed(exchange, given=())], BEFORE) == "given"
     first, second = receipts(EVERY, 2, 1)
-    assert altered(EVERY, 2, 1, [first, changed(second, state=D)], BEFORE) == "state"
+    assert what(EVERY, 2, 1, [first, changed(second, state=D)], BEFORE) == "state"
     other = msgspec.structs.replace(second, signer=C)
-    assert altered(EVERY, 2, 1, [first, other], BEFORE) == "signer"
+    assert what(EVERY, 2, 1, [first, other], BEFORE) == "signer"
 
 
 def test_the_units_are_those_that_a_worker_runs() -> None:
@@ -86,3 +91,19 @@ def test_the_units_are_those_that_a_worker_runs() -> None:
     assert kinds == [Unit, Unit]
     assert [it.steps for it in asked_units(LOCAL, 3, 0)] == [6, 1]
     assert [it.data.shards for it in asked_units(EVERY, 3, 2) if it.data] == [(4,), (5,)]
+
+
+def test_a_lane_must_go_on_from_what_it_left() -> None:
+    left = {"momentum": A, "params": C}
+    before = {"momentum": B, "params": A}
+    block, exchange = receipts(LOCAL, 2, 1)
+    start = state_root({"momentum": B, "params": D})
+    ends = state_root(left)
+    block = changed(block, state=start)
+    exchange = msgspec.structs.replace(exchange, segments=(ends,))
+    said = {"left": tuple(sorted(left.items())), "before": before}
+    assert what(LOCAL, 2, 1, [block, exchange], BEFORE, **said) is None
+    stale = changed(block, state=state_root({"momentum": B, "params": A}))
+    assert what(LOCAL, 2, 1, [stale, exchange], BEFORE, **said) == "state"
+    other = {"left": (("momentum", B), ("params", C)), "before": before}
+    assert what(LOCAL, 2, 1, [block, exchange], BEFORE, **other) == "left"

@@ -190,6 +190,9 @@ class LaneDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lan
         receipts: one for each unit that the lane ran.
         loss: mean training loss, float64 bits.
         spent: where the time went.
+        left: tensor digests of the state that the lane's last unit left, ascending by name: they
+            open its root, so that everyone can see that the lane goes on from there. Empty where a
+            lane has no state of its own.
     """
 
     round: Round
@@ -199,6 +202,7 @@ class LaneDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lan
     receipts: Annotated[tuple[Receipt, ...], Meta(max_length=SHARDS_MAX)]
     loss: Int64
     spent: Spent
+    left: NamedDigests = ()
 
 
 class Merge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="merge/1"):
@@ -260,11 +264,19 @@ class Farewell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="far
 
 
 class LaneRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One lane of a round: digests of its receipts as signed, blobs of its update and state."""
+    """One lane of a round.
+
+    Attributes:
+        receipts: digests of its receipts as signed.
+        update: blob of its update.
+        state: blob of its own state afterwards; None where a lane has none.
+        left: tensor digests of the state that its last unit left, ascending by name.
+    """
 
     receipts: Annotated[tuple[Digest, ...], Meta(max_length=SHARDS_MAX)]
     update: Digest
     state: Digest | None
+    left: NamedDigests = ()
 
 
 class RoundRecord(

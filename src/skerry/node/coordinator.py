@@ -45,7 +45,7 @@ from skerry.node.events import RunEvent, WorkerDown, WorkerUp
 from skerry.node.ledger import Ledger, Start
 from skerry.node.processes import Death
 from skerry.node.telling import Telling
-from skerry.roles.units import altered
+from skerry.roles.units import LaneWord, altered
 from skerry.storage import BlobMissing
 from skerry.train.rounds import (
     Accept,
@@ -264,8 +264,8 @@ class Coordinator:
         root = self._state.roots.get(done.round)
         if root is None:
             return  # a lane of another round, which is not taken anyway
-        config, where = self._config, (done.round, done.lane)
-        if (what := altered(config, *where, done.receipts, root)) is not None:
+        lane = LaneWord(done.receipts, done.left, self._ledger.left(done.round, done.lane))
+        if (what := altered(self._config, done.round, done.lane, lane, root)) is not None:
             raise MessageUnexpected(f"a lane is not what was ordered: its {what} differs")
 
     async def _say(self, link: Link, message: Message) -> None:

@@ -85,6 +85,7 @@ class Ledger:
         self.receipts = 0
         self._round = 0
         self._root = b""
+        self._left: tuple[int, tuple[dict[str, bytes], ...]] | None = None
         self._lane_states: tuple[bytes | None, ...] = (None,) * config.lanes
         self._fresh: dict[int, LaneRecord] = {}
         self._updates: dict[int, tuple[bytes, ...]] = {}  # blobs, by round, since `_base`
@@ -188,7 +189,14 @@ class Ledger:
             names.append(signed_digest(receipt))
         self.receipts += len(names)
         self._packed[done.lane] = done.update
-        self._fresh[done.lane] = LaneRecord(tuple(names), update, done.state)
+        self._fresh[done.lane] = LaneRecord(tuple(names), update, done.state, done.left)
+
+    def left(self, at: int, lane: int) -> dict[str, bytes] | None:
+        """Return what a lane left in the round before `at`; None where that is not known."""
+        if self._left is None or self._left[0] != at:
+            record = self.read_round(at - 1) if at else None
+            self._left = at, () if record is None else tuple(dict(it.left) for it in record.lanes)
+        return self._left[1][lane] if self._left[1] else None
 
     def keep_round(self, root: bytes, root_before: bytes) -> None:
         """Write the record of the present round, which led to `root`."""

@@ -189,7 +189,9 @@ class Tasks:
         self.own[lane] = kept, run.state, digests
         self.updates[at, lane] = run.update
         loss = float_bits(run.loss)
-        return LaneDone(at, lane, run.update, kept, receipts, loss, self._spent())
+        left = digests.of(run.units[-1][1].state) if run.state else {}
+        named = tuple(sorted(left.items()))
+        return LaneDone(at, lane, run.update, kept, receipts, loss, self._spent(), named)
 
     def _spent(self) -> Spent:
         """Return where the time went since this was last told, merges included."""

@@ -5,17 +5,19 @@ Why     A receipt about other steps, samples or another seed may well be true; i
         was ordered. Everyone can see that at once, so such a lane is counted for nobody.
 Rule    "local": one block of `local_steps` runs of "step", then one run of "encode" on what that
         left, given the round's global parameters. "every-step": one run of "grad" for each shard,
-        on the round's global state. All are signed by one key. Where a lane's own state comes in,
-        only a replay can tell.
+        on the round's global state. All are signed by one key. A lane's first unit starts from the
+        round's parameters and from what the lane left in the round before, opened by digests.
 Pure    No IO.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from skerry.base.digests import EMPTY
 from skerry.commit import state_root
+from skerry.messages.fields import NamedDigests
 from skerry.messages.receipts import DataSlice, Receipt, Unit, UnitId
 from skerry.messages.rounds import RunConfig
 
@@ -45,18 +47,46 @@ def asked_units(config: RunConfig, at: int, lane: int) -> list[Unit]:
     return [_unit(config, at, lane, "grad", [shard]) for shard in shards]
 
 
-def altered(
-    config: RunConfig, at: int, lane: int, receipts: Sequence[Receipt], state_before: bytes
+@dataclass(frozen=True, slots=True)
+class LaneWord:
+    """What a lane says of itself in one round.
+
+    Attributes:
+        receipts: its receipts, in order.
+        left: tensor digests of the state that its last unit left, by name.
+        before: the same of the round before, zeros in the first one; None where it is not known.
+    """
+
+    receipts: Sequence[Receipt]
+    left: NamedDigests = ()
+    before: Mapping[str, bytes] | None = None
+
+
+def _loose_end(
+    said: LaneWord, block: Receipt, exchange: Receipt, given: Mapping[str, bytes]
 ) -> str | None:
-    """Return what of a lane's receipts is not as the job asks, or None.
+    """Return whether a lane does not join the round before, or what it leaves is not its state."""
+    if said.left and state_root(dict(said.left)) != exchange.state_after:
+        return "left"
+    if said.before:
+        started = state_root({**said.before, "params": given["start"]})
+        return None if block.unit.state == started else "state"
+    return None
+
+
+def altered(
+    config: RunConfig, at: int, lane: int, said: LaneWord, state_before: bytes
+) -> str | None:
+    """Return what of a lane is not as the job asks, or None.
 
     Args:
         config: the run.
         at: the round.
         lane: the lane.
-        receipts: the lane's receipts in order.
+        said: what it says of itself.
         state_before: root of the round's global state.
     """
+    receipts = said.receipts
     asked = asked_units(config, at, lane)
     if len(receipts) != len(asked):
         return "count"
@@ -73,5 +103,7 @@ def altered(
         given = dict(exchange.unit.given)
         if given.keys() != {"start"} or state_root({"params": given["start"]}) != state_before:
             return "given"
-        return None if exchange.unit.state == block.state_after else "state"
+        if exchange.unit.state != block.state_after:
+            return "state"
+        return _loose_end(said, block, exchange, given)
     return None if all(it.unit.state == state_before for it in receipts) else "state"

@@ -24,7 +24,7 @@ from skerry.chain.rpc import Rpc, hexed
 from skerry.market.offers import Role
 from skerry.messages.receipts import Receipt
 from skerry.messages.rounds import RoundRecord
-from skerry.messages.signing import signed_digest
+from skerry.messages.signing import sign, signed_digest
 from skerry.messages.wire import decode_as, encode
 from skerry.node.clocks import RealClock
 from skerry.node.dispute import draw_lie, party_of, read_receipt, receipt_of_party
@@ -65,11 +65,21 @@ def plant_lie(run: Path, at: int, lane: int, seed: int = 1) -> tuple[bytes, str,
     past = PastRun.open(run, backend="torch")
     path = past.folder.receipt_path(at, lane, "step")
     true = read_receipt(path)
-    lie = draw_lie(past, true, Chance.from_int(seed))
-    party = party_of(past, true.unit, lie)
     own = next(it for it in (run / "keys").glob("worker-*.key") if load_key(it)[0] == true.signer)
-    false = receipt_of_party(past, party, *load_key(own))
+    key, by = load_key(own)
+    for turn in range(seed, seed + 40):
+        lie = draw_lie(past, true, Chance.from_int(turn))
+        false = receipt_of_party(past, party_of(past, true.unit, lie), key, by)
+        if false.state_after != true.state_after:
+            break
+    else:
+        raise AssertionError("every lie vanished on the way to the end of its unit")
+    # What it sends on starts where it says that it ended, or everybody would see it.
+    exchange = read_receipt(past.folder.receipt_path(at, lane, "encode"))
+    unit = msgspec.structs.replace(exchange.unit, state=false.state_after)
+    linked = sign(msgspec.structs.replace(exchange, unit=unit), by)
     write_receipt(run, at, lane, true, false)
+    write_receipt(run, at, lane, exchange, linked)
     return signed_digest(false), str(lie), true.signer
 
 

@@ -162,6 +162,7 @@ class MarketActor:
         config: RunConfig,
         signers: Mapping[bytes, int],
         open_run: Callable[[], PastRun],
+        blank: Mapping[str, bytes],
     ) -> None:
         """Take part in a job that was awarded.
 
@@ -170,11 +171,14 @@ class MarketActor:
             config: its run.
             signers: the lease of each node, by the public key that signs its receipts.
             open_run: opens the node's copy of the run.
+            blank: tensor digests of a lane's state before its first round.
         """
         self.keeper.catch_up()
         state = self.keeper.books.jobs[job]
         owners = tuple(lease.node for lease in state.leases)
-        made = Engagement(Course(state.terms), config, signers, self.wallet.site, open_run, owners)
+        made = Engagement(
+            Course(state.terms), config, signers, self.wallet.site, open_run, owners, blank
+        )
         part = _Part(made)
         if self.me in state.terms.auditors:
             seat = state.terms.auditors.index(self.me)

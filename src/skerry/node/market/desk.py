@@ -27,6 +27,7 @@ from skerry.chain.deploy import Manifest, connect
 from skerry.chain.keyfiles import ChainKey
 from skerry.chain.outbox import Outbox
 from skerry.chain.rpc import Rpc
+from skerry.commit.tensors import tensor_digest
 from skerry.market import Lease
 from skerry.market.offers import Role
 from skerry.messages.receipts import Receipt
@@ -38,6 +39,7 @@ from skerry.node.market.actor import Asked, MarketActor, Ticked
 from skerry.node.market.awarding import award
 from skerry.node.market.board import FolderBoard
 from skerry.node.market.wallet import Wallet
+from skerry.program import from_bytes
 from skerry.roles.client import Asking
 from skerry.storage import RunFolder, make_folder, read_file, write_file
 
@@ -162,7 +164,8 @@ class Desk:
         signers = signers_of(order, leases)
         lies = {bytes.fromhex(name): text for name, text in order.lies.items()}
         self.actor.lies = {**self.actor.lies, **lies}
-        self.actor.on_lease(job, read_config(run), signers, lambda: self._open(run, data))
+        config, blank = read_config(run), blank_lane(run)
+        self.actor.on_lease(job, config, signers, lambda: self._open(run, data), blank)
         self.followed.append(Following(job, RunFolder(run)))
 
     def _open(self, run: Path, data: Path | None) -> PastRun:
@@ -215,6 +218,20 @@ def signers_of(order: Order, leases: Sequence[Lease]) -> dict[bytes, int]:
 def read_config(run: Path) -> RunConfig:
     """Return the terms of the run in a folder."""
     return decode_as(RunConfig, read_file(run / "run.config"))
+
+
+def blank_lane(run: Path) -> dict[str, bytes]:
+    """Return the tensor digests of a lane's state before its first round, which is all zeros."""
+    config = read_config(run)
+    if config.exchange != "local":
+        return {}
+    found: dict[str, bytes] = {}
+    for name in ("step", "encode"):
+        for port in from_bytes(read_file(run / "programs" / f"{name}.skp")).inputs:
+            if port.role == "state" and port.name not in (*found, "params"):
+                zeros = bytes(port.type.size_bytes)
+                found[port.name] = tensor_digest(port.type.dtype, port.type.shape, zeros)
+    return found
 
 
 def chain_key(seed: bytes) -> ChainKey:

@@ -22,7 +22,7 @@ from skerry.messages.rounds import RoundRecord, RunConfig
 from skerry.messages.signing import signed_digest
 from skerry.roles.course import Course, LaneWork, RoundWork
 from skerry.roles.sight import Sight
-from skerry.roles.units import altered
+from skerry.roles.units import LaneWord, altered
 from skerry.settle import Epoch, actions
 
 if TYPE_CHECKING:  # loads torch
@@ -51,6 +51,7 @@ class Engagement:
         site: where signatures are good.
         open: opens the run, to replay units of it.
         owners: the address of each lease's node.
+        blank: tensor digests of a lane's state before its first round; empty where it has none.
     """
 
     course: Course
@@ -59,6 +60,8 @@ class Engagement:
     site: Site
     open: Callable[[], PastRun]
     owners: tuple[bytes, ...] = ()
+    blank: Mapping[str, bytes] = field(default_factory=dict)
+    left: dict[tuple[int, int], Mapping[str, bytes]] = field(default_factory=dict)
     receipts: dict[bytes, Receipt] = field(default_factory=dict)
     spots: dict[bytes, Spot] = field(default_factory=dict)
     names: dict[tuple[int, int], tuple[bytes, ...]] = field(default_factory=dict)
@@ -106,9 +109,14 @@ class Engagement:
     def _lane(
         self, record: RoundRecord, lane: int, names: tuple[bytes, ...], receipts: Sequence[Receipt]
     ) -> LaneWork | None:
+        left = record.lanes[lane].left
+        self.left[record.round + 1, lane] = dict(left)
         if len(receipts) < len(names):
             return None
-        if altered(self.config, record.round, lane, receipts, record.state_before) is not None:
+        said = LaneWord(receipts, left, self.left.get((record.round, lane), self.blank))
+        if self.blank and not left:
+            return None  # it does not show what it leaves, so nobody could join it
+        if altered(self.config, record.round, lane, said, record.state_before) is not None:
             return None
         lease = self.signers.get(receipts[0].signer)
         return None if lease is None else LaneWork(names, lease)

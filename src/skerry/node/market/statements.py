@@ -28,6 +28,7 @@ from skerry.node.market.desk import (
     Following,
     Order,
     Place,
+    blank_lane,
     chain_key,
     joined_orders,
     read_config,
@@ -180,7 +181,9 @@ class Ledgers:
         run = Path(order.run)
         owners = tuple(lease.node for lease in job.leases)
         signers = signers_of(order, job.leases)
-        made = Engagement(Course(job.terms), read_config(run), signers, site, _no_run, owners)
+        made = Engagement(
+            Course(job.terms), read_config(run), signers, site, _no_run, owners, blank_lane(run)
+        )
         for record, receipts in Following(name, RunFolder(run)).rounds():
             made.on_round(record, receipts)
         for message in FolderBoard(Path(self.place.board)).hear():
