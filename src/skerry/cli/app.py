@@ -24,6 +24,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+key_app = typer.Typer(no_args_is_help=True, help="The key that a node is.")
+app.add_typer(key_app, name="key")
+
 JobPath = Annotated[Path, typer.Argument(help="A job file (TOML).", metavar="JOB.toml")]
 Changes = Annotated[
     list[str] | None,
@@ -230,14 +233,112 @@ def sample(
 
 
 @app.command()
-def doctor(
-    bits: Annotated[bool, typer.Option("--bits", help="Run the golden vectors too.")] = False,
+def join(
+    invite: Annotated[str, typer.Argument(help="skerry1..., or nothing to begin a network.")] = "",
+    home: Home = Path("~/.skerry"),
+    role: Annotated[
+        list[str] | None, typer.Option(help="solver, verifier or seed. Repeatable.")
+    ] = None,
+    listen: Annotated[
+        list[str] | None, typer.Option(help="IP:PORT to listen on. Repeatable.")
+    ] = None,
+    chain: Annotated[str, typer.Option(help="URL of the chain's node.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Be a node of a network until Ctrl-C: lend this machine within its owner's limits.
+
+    Example: skerry join skerry1... --role solver
+    """
+    from skerry.cli.joining import join_command
+
+    join_command(invite, home, role or [], listen or [], chain, as_json=as_json)
+
+
+@app.command()
+def up(
+    nodes: Annotated[int, typer.Option(min=0, max=64, help="Nodes besides the seed.")] = 4,
+    folder: Annotated[Path, typer.Option(help="Where the network is kept.")] = Path("network"),
+    chain: Annotated[
+        bool, typer.Option("--chain/--no-chain", help="Start a local chain too.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Start a whole network on this machine: a chain, a seed and nodes, until Ctrl-C.
+
+    Example: skerry up --nodes 4
+    """
+    from skerry.cli.starting import up_command
+
+    up_command(nodes, folder, with_chain=chain, as_json=as_json)
+
+
+@app.command()
+def nodes(
+    network: Annotated[
+        str, typer.Argument(help="An invite, a folder of `skerry up`, or a node's folder.")
+    ] = "",
+    home: Home = Path("~/.skerry"),
     as_json: AsJson = False,
 ) -> None:
-    """Check this machine: versions, cores, memory, backends, and the bits it computes.
+    """List who is there: what each node offers, and whether it answers.
+
+    Example: skerry nodes network
+    """
+    from skerry.cli.seeing import nodes_command
+
+    nodes_command(network or str(home), as_json=as_json)
+
+
+@key_app.command("export")
+def key_export(home: Home = Path("~/.skerry")) -> None:
+    """Print the node's private key, to keep it elsewhere: whoever has it is the node.
+
+    Example: skerry key export > node.backup
+    """
+    from skerry.cli.seeing import key_export_command
+
+    key_export_command(home)
+
+
+@key_app.command("import")
+def key_import(
+    file: Annotated[Path, typer.Argument(help="What `skerry key export` printed.")],
+    home: Home = Path("~/.skerry"),
+) -> None:
+    """Make a node's folder from an exported key.
+
+    Example: skerry key import node.backup --home nodes/two
+    """
+    from skerry.cli.seeing import key_import_command
+
+    key_import_command(file, home)
+
+
+@key_app.command("show")
+def key_show(home: Home = Path("~/.skerry"), as_json: AsJson = False) -> None:
+    """Show the node's public key, which is its name in the network.
+
+    Example: skerry key show
+    """
+    from skerry.cli.seeing import key_show_command
+
+    key_show_command(home, as_json=as_json)
+
+
+@app.command()
+def doctor(
+    bits: Annotated[bool, typer.Option("--bits", help="Run the golden vectors too.")] = False,
+    network: Annotated[
+        str, typer.Option(help="Look at the way into a network too: an invite or a folder.")
+    ] = "",
+    home: Home = Path("~/.skerry"),
+    rpc: RpcUrl = "",
+    as_json: AsJson = False,
+) -> None:
+    """Check this machine: versions, cores, memory, backends, bits, and the way into a network.
 
     Example: skerry doctor --bits
     """
     from skerry.cli.examining import doctor_command
 
-    doctor_command(bits=bits, as_json=as_json)
+    doctor_command(bits=bits, network=network, home=home, rpc=rpc, as_json=as_json)

@@ -1,0 +1,182 @@
+"""What stands between this machine and a network, each with the next command.
+
+What    `examine(home, invite)` tries the folder, key, settings, memory, disk, port, seeds, clock
+        and chain, and returns one `Finding` for each.
+Why     A node that does not come up says one thing; whoever repairs it wants to know all of them,
+        and that the money and the state are where they were.
+Rule    Nothing is changed: no key is made, no port is kept, and nobody hears of this machine but
+        the seeds that are asked. Each finding is an error that a node would raise, caught.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from skerry.base.errors import NodeError, SkerryError
+from skerry.base.units import format_bytes
+from skerry.chain.rpc import Rpc
+from skerry.membership import SKEW_SECONDS_MAX
+from skerry.messages.membership import Invite
+from skerry.node.daemon.daemon import ClockWrong
+from skerry.node.daemon.home import NodeHome
+from skerry.node.daemon.looking import look, stranger
+from skerry.node.daemon.memory import NodeMemory
+from skerry.node.daemon.settings import read_settings
+from skerry.transport import Link
+from skerry.transport.iroh_transport import LOOPBACK, IrohTransport
+
+_DISK_LEAST = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried.
+
+    Attributes:
+        what: what was tried.
+        fine: whether it is as it should be.
+        words: what was found.
+        next_step: what to do where it is not.
+        code: the error that a node would raise.
+    """
+
+    what: str
+    fine: bool
+    words: str
+    next_step: str = ""
+    code: str = ""
+
+
+async def examine(home: NodeHome, invite: Invite | None, chain: str = "") -> list[Finding]:
+    """Return what was found, in the order in which a node would meet it."""
+    running = home.presence()
+    findings = [
+        _tried("folder", lambda: _folder(home.root)),
+        _tried("settings", lambda: _settings(home)),
+        _tried("key", lambda: _key(home)),
+        _tried("memory", lambda: _memory(home, running=running is not None)),
+    ]
+    if running is not None:
+        findings.append(Finding("port", True, f"process {running.pid} answers {running.address}"))
+    else:
+        findings.append(await _awaited("port", lambda: _port(home)))
+    if invite is not None:
+        findings += await _network(invite)
+        chain = chain or invite.chain
+    if chain:
+        findings.append(_tried("chain", lambda: _chain(chain)))
+    return findings
+
+
+def _tried(what: str, trial: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, trial())
+    except SkerryError as error:
+        return Finding(what, False, error.message, error.next_step, error.code)
+
+
+async def _awaited(what: str, trial: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        return Finding(what, True, await trial())
+    except SkerryError as error:
+        return Finding(what, False, error.message, error.next_step, error.code)
+
+
+class DiskLow(NodeError):
+    """The disk under a node's folder is nearly full."""
+
+    code = "node.disk"
+
+    def __init__(self, path: Path, free: int) -> None:
+        super().__init__(
+            f"only {format_bytes(free)} are free under {path}",
+            next_step=f"free some space: df -h {path}",
+        )
+
+
+def _folder(root: Path) -> str:
+    there = next(it for it in (root, *root.absolute().parents) if it.exists())
+    free = shutil.disk_usage(there).free
+    if free < _DISK_LEAST:
+        raise DiskLow(there, free)
+    return f"{root}, {format_bytes(free)} free"
+
+
+def _settings(home: NodeHome) -> str:
+    settings = read_settings(home.settings)
+    kept = "" if home.settings.exists() else ", by default"
+    return f"{', '.join(settings.roles)}; {settings.limits.threads} threads{kept}"
+
+
+def _key(home: NodeHome) -> str:
+    if not home.key_file.exists():
+        return "none yet; it is made when the node first starts"
+    key, _ = home.key()
+    return f"{key.hex()[:16]}…, mode {home.key_mode or 0:o}"
+
+
+def _memory(home: NodeHome, *, running: bool) -> str:
+    if not home.memory.exists():
+        return "none yet"
+    if running:
+        return "in use by the node that runs"
+    memory = NodeMemory(home.memory)
+    try:
+        leases = len(memory.leases(b"").holdings)
+        return f"sound; {len(memory.peers())} nodes known, {leases} leases"
+    finally:
+        memory.close()
+
+
+async def _port(home: NodeHome) -> str:
+    settings = read_settings(home.settings)
+    if settings.dial_only:
+        return "none: the node only dials out"
+    transport = IrohTransport(bytes(31) + b"\x01", binds=settings.listen or LOOPBACK)
+
+    async def nobody(link: Link) -> None:
+        await link.close()
+
+    try:
+        await transport.listen(nobody)
+    finally:
+        await transport.close()
+    return ", ".join(settings.listen) or "any free port of the loopback interface"
+
+
+async def _network(invite: Invite) -> list[Finding]:
+    transport = stranger()
+    try:
+        sights = await look(transport, invite)
+    except SkerryError as error:
+        return [Finding("network", False, error.message, error.next_step, error.code)]
+    finally:
+        await transport.close()
+    up = [it for it in sights if not it.trouble]
+    findings = [Finding("network", True, f"{len(sights)} nodes known, {len(up)} answer")]
+    findings += [
+        Finding("node", False, f"{it.announcement.signer.hex()[:8]}: {it.trouble}")
+        for it in sights
+        if it.trouble and it.announcement.endpoints
+    ]
+    ahead = sorted(it.clock_ms for it in up if it.clock_ms is not None)
+    if ahead:
+        seconds = ahead[len(ahead) // 2] // 1000
+        if abs(seconds) > SKEW_SECONDS_MAX:
+            wrong = ClockWrong(seconds)
+            findings.append(Finding("clock", False, wrong.message, wrong.next_step, wrong.code))
+        else:
+            findings.append(Finding("clock", True, f"within {abs(seconds) + 1} s of the network's"))
+    return findings
+
+
+def _chain(url: str) -> str:
+    rpc = Rpc(url)
+    try:
+        number = int(str(rpc.ask("eth_chainId")), 16)
+        return f"number {number} at {url}"
+    finally:
+        rpc.close()
