@@ -15,12 +15,14 @@ from skerry.base.chance import Chance
 from skerry.chain.anvil import Anvil
 from skerry.node.checking import open_past, receipt_of_duty, verify_receipt
 from skerry.node.claim import stake_of
-from skerry.node.court import DisputeResult, SolverGone, play_dispute
+from skerry.node.court import play_dispute
+from skerry.node.court_result import DisputeResult
 from skerry.node.dispute import draw_lie, party_of, read_receipt
 from skerry.node.duties import NoSuchDuty
 from skerry.node.jobs import live_job
 from skerry.node.party import Lie, LieImpossible
 from skerry.node.past import PastRun
+from skerry.node.solver_process import SolverGone
 from skerry.program.canonical import judged_node
 from skerry.verify import Finding
 from skerry.verify.folds import FOLDS, runs

@@ -19,10 +19,11 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
+from skerry.base.errors import ChainError
 from skerry.chain.abi import Contract, contract, spelled
 from skerry.chain.court_words import Core, State, packed_widths
 from skerry.chain.deploy import Addresses, Manifest, Step, money
-from skerry.chain.disputes import CourtEvent, Ended, LostTrack, Opened, Picked, Shown
+from skerry.chain.disputes import CourtEvent, Ended, Opened, Picked, Shown
 from skerry.chain.events import EventCursor
 from skerry.chain.rpc import Rpc
 from skerry.settle.books import Limits
@@ -113,8 +114,24 @@ class Heard:
     transaction: bytes
 
 
+class MovesTakenBack(ChainError):
+    """The chain took back moves of a game that were told before."""
+
+    code = "chain.takenback"
+    retryable = True
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"the chain took back moves from block {number} on",
+            next_step="run the same command again: it goes on from what the chain says now",
+        )
+
+
 class CourtLog:
-    """The events of one court, from its deployment on."""
+    """The events of one court, from its deployment on.
+
+    What the chain took back before the first question was never told.
+    """
 
     def __init__(self, path: Path, rpc: Rpc, manifest: Manifest) -> None:
         court = manifest.at("court")
@@ -126,14 +143,18 @@ class CourtLog:
         """Return the events that were not told yet.
 
         Raises:
-            LostTrack: the chain took back what was told before.
+            MovesTakenBack: the chain took back what was told before; the next call tells all that
+                stands, from the beginning.
         """
         self._cursor.read()
+        fresh = self._cursor.after(self._last) if self._last else self._cursor.standing()
+        lost = [it for it in fresh if it.takes_back is not None]
+        if lost:
+            self._last = 0
+            raise MovesTakenBack(min(it.block for it in lost))
         found = []
-        for it in self._cursor.after(self._last):
+        for it in fresh:
             self._last = it.id
-            if it.takes_back is not None:
-                raise LostTrack("the chain took back a move")
             name, event = court_event(self._court, it.topics, it.data)
             found.append(Heard(name, event, it.transaction))
         return found

@@ -103,10 +103,17 @@ class EventCursor:
 
     def after(self, last: int) -> list[ChainEvent]:
         """Return the events that were told after number `last`."""
+        return self._told("id > ?", last)
+
+    def standing(self) -> list[ChainEvent]:
+        """Return every event that was told and not taken back."""
+        return self._told("live = ?", 1)
+
+    def _told(self, where: str, value: int) -> list[ChainEvent]:
         rows = self._base.execute(
             "SELECT id, block, address, topics, data, transaction_name, of FROM events "
-            "WHERE id > ? ORDER BY id",
-            (last,),
+            f"WHERE {where} ORDER BY id",
+            (value,),
         )
         return [
             ChainEvent(

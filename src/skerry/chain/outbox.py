@@ -33,6 +33,7 @@ from skerry.chain.rpc import Json, Rpc, hexed, unhexed
 
 GAS_MAX = 1 << 24  # EIP-7825: no transaction may use more
 GWEI = 10**9
+OVERTAKEN = "it was overtaken by another move"
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS moves (
@@ -242,7 +243,10 @@ class Outbox:
         ).fetchone()
         # Asked at a block that the node has shown whole: of a later one it may count transactions
         # before it tells their receipts.
-        there = self.rpc.number("eth_getTransactionCount", hexed(self.address), hexed(height))
+        try:
+            there = self.rpc.number("eth_getTransactionCount", hexed(self.address), hexed(height))
+        except ChainRefused:
+            return  # that block was taken back meanwhile: look again later
         if there > nonce:
             # One of ours may have been mined between the questions.
             if all(self.rpc.receipt(name) is None for name, *_ in tries):
@@ -310,5 +314,5 @@ class Outbox:
             MoveReverted: it did.
         """
         if sent.succeeded is False:
-            raise MoveReverted(move or sent.key, "it was overtaken by another move")
+            raise MoveReverted(move or sent.key, OVERTAKEN)
         return sent

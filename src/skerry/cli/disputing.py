@@ -10,20 +10,23 @@ from skerry.base.units import format_count, format_seconds
 from skerry.cli import console
 from skerry.cli.verifying import finding_rows, receipt_rows
 from skerry.messages.receipts import Receipt
-from skerry.node.court import CourtWatch, DisputeResult, play_dispute
+from skerry.node.court import CourtWatch, play_dispute
 from skerry.node.court_moves import CourtMove
+from skerry.node.court_result import DisputeResult
 
 LOST_EXIT = 4
 _DOING = {
     "announce": "announces a doubt",
     "open": "doubts",
     "show": "shows state roots",
+    "show_step": "shows the step's values",
     "show_trace": "shows the trace",
     "reveal": "shows roots",
     "show_leaf": "shows the leaf",
     "show_parts": "shows partial sums",
     "judge": "has it judged",
     "settle": "picks, has it judged",
+    "refute": "refutes what was shown",
     "timeout": "ends it by the clock",
     "withdraw": "leaves",
 }
@@ -58,7 +61,7 @@ def watch_moves() -> CourtWatch:
 
 
 def _line(number: str, who: str, does: str, about: str, gas: str, left: str) -> str:
-    return f"{number:>4}  {who:<10}  {does:<20}  {about:<42}  {gas:>9}  {left:>8}".rstrip()
+    return f"{number:>4}  {who:<10}  {does:<23}  {about:<42}  {gas:>9}  {left:>8}".rstrip()
 
 
 def move_line(move: CourtMove) -> str:

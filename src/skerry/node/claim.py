@@ -21,7 +21,7 @@ from skerry.messages.receipts import Receipt
 from skerry.messages.rounds import RoundRecord, RunConfig
 from skerry.messages.signing import signed_digest
 from skerry.messages.wire import decode_as
-from skerry.node.courtroom import ChainParty
+from skerry.node.court_party import ChainParty
 from skerry.node.past import NotOfThisRun, PastRun
 from skerry.settle import Epoch, Limits, actions
 from skerry.settle.records import Evidence, RoundEntry, lane_leaf, path_in

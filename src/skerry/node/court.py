@@ -5,55 +5,53 @@ What    `play_dispute(receipt, ...)` starts a chain unless one is given, deploys
 Why     What a lie costs is best believed when it is seen; and a false doubt costs as surely.
 Rule    The solver's process shares nothing with this one but the chain and what it signs for all to
         see. Every figure of the result comes from the chain's receipts and the vault's accounts.
+        Called again after a crash, it goes on; a solver that is gone loses by its clock.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
-
-import msgspec
 
 from skerry.base.chance import Chance
-from skerry.base.errors import NodeError
+from skerry.base.units import format_seconds
 from skerry.chain.abi import contract
 from skerry.chain.anvil import Anvil
 from skerry.chain.court_calls import Case
 from skerry.chain.courthouse import CourtLog, CourtTerms, Heard, court_steps
-from skerry.chain.deploy import Manifest, deploy
+from skerry.chain.deploy import Manifest, connect, deploy
 from skerry.chain.disputes import Doubter
-from skerry.chain.errors import MoveReverted
+from skerry.chain.errors import ChainUnreachable, MoveReverted
 from skerry.chain.rpc import Rpc
 from skerry.messages.receipts import Receipt
 from skerry.messages.wire import decode_as
 from skerry.node.checking import open_past, run_of
 from skerry.node.claim import BUDGET, LASTS, LIMITS, PRICE, ChainJob, stake_of
 from skerry.node.clocks import RealClock
+from skerry.node.court_folder import Kept, OtherDispute, begin, keep, kept_in
 from skerry.node.court_moves import CourtMove, MoveTeller
-from skerry.node.courtroom import (
+from skerry.node.court_party import (
     POLL_SECONDS,
     ChainParty,
-    FalseDoubter,
-    case_of,
-    check_lie,
-    fresh_key,
+    CourtUnfunded,
+    kept_key,
     lend_coins,
     play,
 )
+from skerry.node.court_result import Balance, DisputeResult
+from skerry.node.courtroom import FalseDoubter, case_of, check_lie
 from skerry.node.dispute import draw_lie, party_of, read_receipt
 from skerry.node.party import Lie, LieVanished, PartyRun
 from skerry.node.past import PastRun
 from skerry.node.solver import (
+    MANIFEST_NAME,
     ClaimAsked,
     DefenceAsked,
     Defended,
@@ -62,87 +60,12 @@ from skerry.node.solver import (
     StakeAsked,
     standing_offer,
 )
+from skerry.node.solver_process import SolverGone, SolverProcess, end_left_over
+from skerry.storage import write_file
 from skerry.verify import Finding, NothingToDispute
 
 GRACE = 1_800
-MANIFEST_NAME = "court.json"
-Line = TypeVar("Line", bound=msgspec.Struct)
-
-
-class SolverGone(NodeError):
-    """The solver's process ended before the dispute did."""
-
-    code = "node.solver"
-
-    def __init__(self, words: str) -> None:
-        super().__init__(
-            f"the solver's process ended: {words or 'it said nothing'}",
-            next_step="run the command again; its clock would have cost the solver the game",
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """One account of the vault before the dispute and after it."""
-
-    who: str
-    free_before: int
-    locked_before: int
-    free_after: int
-    locked_after: int
-
-    @property
-    def before(self) -> int:
-        """All of it before."""
-        return self.free_before + self.locked_before
-
-    @property
-    def after(self) -> int:
-        """All of it after."""
-        return self.free_after + self.locked_after
-
-
-@dataclass(frozen=True, slots=True)
-class DisputeResult:
-    """How a dispute on a chain ended.
-
-    Attributes:
-        receipt: the receipt that was doubted.
-        liar: "solver" or "challenger".
-        lie: what the liar changed, as STEP:NODE:ELEMENT.
-        challenger_won: who won.
-        silent: whether a clock decided.
-        finding: where the two runs part.
-        moves: every transaction of the dispute.
-        gas: what they used together.
-        balances: the accounts; the last one is what was burned.
-        held: what the vault holds of the token before and after; the balances add up to it.
-        chain: number of the chain.
-        url: where it answered.
-        gas_before: what deployment, deposits, award and epoch used before the dispute.
-        seconds: from the announcement to the end.
-    """
-
-    receipt: Receipt
-    liar: str
-    lie: str
-    challenger_won: bool
-    silent: bool
-    finding: Finding | None
-    moves: tuple[CourtMove, ...]
-    gas: int
-    balances: tuple[Balance, ...]
-    held: tuple[int, int]
-    chain: int
-    url: str
-    gas_before: int
-    seconds: float
-
-    @property
-    def adds_up(self) -> bool:
-        """Whether every unit of the token is accounted for, before and after."""
-        before, after = (sum(getattr(it, at) for it in self.balances) for at in ("before", "after"))
-        return (before, after) == self.held and before == after
+CHAIN_NAME, CHAIN_PID = "chain.json", "chain.pid"
 
 
 @dataclass(frozen=True)
@@ -154,57 +77,6 @@ class CourtWatch:
     move: Callable[[CourtMove], None] = lambda move: None
 
 
-class SolverProcess:
-    """The other side."""
-
-    def __init__(self, path: Path, url: str, folder: Path, lie: Lie | None) -> None:
-        command = [sys.executable, "-m", "skerry.node.solver", str(path), "--chain", url]
-        command += ["--folder", str(folder)]
-        if lie is not None:
-            command += ["--lie", str(lie)]
-        self._words = folder / "solver.log"
-        with self._words.open("wb") as words:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True
-            )
-
-    def ask(self, line: msgspec.Struct) -> None:
-        """Tell it what to do next."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(msgspec.json.encode(line).decode() + "\n")
-            self._process.stdin.flush()
-        except OSError:
-            raise self._gone() from None
-
-    def hear(self, kind: type[Line]) -> Line:
-        """Return what it says next."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise self._gone()
-        return msgspec.json.decode(line, type=kind)
-
-    def check(self, ended: bool = False) -> None:
-        """Make sure that it is there as long as it is needed."""
-        if not ended and self._process.poll() not in (None, 0):
-            raise self._gone()
-
-    def _gone(self) -> SolverGone:
-        self._process.wait()
-        return SolverGone(self._words.read_text(errors="replace").strip())
-
-    def close(self) -> None:
-        """End it."""
-        if self._process.stdin is not None and not self._process.stdin.closed:
-            self._process.stdin.close()
-        if self._process.poll() is None:
-            self._process.terminate()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-
-
 @dataclass
 class Courtroom:
     """Everything of one dispute on this side.
@@ -213,37 +85,41 @@ class Courtroom:
         path: the receipt's file.
         past: the run that it is of.
         true: the receipt as the run has it.
-        lie: what is changed.
         honest: whether the solver is honest, and the challenger lies.
-        url: the chain.
-        folder: where outboxes and events are kept meanwhile.
+        kept: what this dispute keeps.
+        folder: where, with keys, outboxes and events.
         watch: what to call.
     """
 
     path: Path
     past: PastRun
     true: Receipt
-    lie: Lie
     honest: bool
-    url: str
+    kept: Kept
     folder: Path
     watch: CourtWatch
     parties: dict[str, ChainParty] = field(default_factory=dict)
+    _mourned: bool = False
+
+    @property
+    def lie(self) -> Lie:
+        """What is changed."""
+        return Lie.parse(self.kept.lie)
 
     def play(self, stack: ExitStack) -> DisputeResult:
         """Play the dispute from the deployment to the last balance."""
-        solver = SolverProcess(self.path, self.url, self.folder, None if self.honest else self.lie)
-        stack.callback(solver.close)
-        rpc = Rpc(self.url)
+        rpc = Rpc(self.kept.url)
         stack.callback(rpc.close)
         for who in ("deployer", "submitter", "challenger"):
-            party = ChainParty(rpc, fresh_key(), self.folder)
+            party = ChainParty(rpc, kept_key(self.folder / f"{who}.key"), self.folder)
             stack.callback(party.close)
             self.parties[who] = party
             lend_coins(rpc, party.address)
+        url, lie = self.kept.url, None if self.honest else self.lie
+        solver = SolverProcess(self.path, url, self.folder, lie)
+        stack.callback(solver.close)
         stake = stake_of(self.past.config)
-        terms = CourtTerms(bond=stake // 3 | 1, grace=GRACE)
-        manifest = self._deploy(terms)
+        manifest = self._deploy(self._terms())
         self.watch.stage("both sides run the unit")
         run = party_of(self.past, self.true.unit, self.lie if self.honest else None)
         ready = solver.hear(SolverReady)
@@ -254,14 +130,18 @@ class Courtroom:
         docket = job.docket(solver.hear(Signed).signature)
         self.watch.claim(claimed)
         case = case_of(self.past, claimed, run, docket)
-        doubter = self._doubter(case, run)
+        made = partial(self._doubter, case, run)
+        made()  # a lie that vanished had better be noticed now
         solver.ask(DefenceAsked(docket))
         log = CourtLog(self.folder / "challenger.events", rpc, manifest)
         stack.callback(log.close)
-        return self._played(doubter, solver, ready.address, log, terms)
+        return self._played(made, solver, ready.address, log)
+
+    def _terms(self) -> CourtTerms:
+        return CourtTerms(bond=stake_of(self.past.config) // 3 | 1, grace=GRACE)
 
     def _doubter(self, case: Case, run: PartyRun) -> Doubter:
-        who, salt = self.parties["challenger"].address, os.urandom(32)
+        who, salt = self.parties["challenger"].address, self.kept.salt
         try:
             if not self.honest:
                 return Doubter(case, run, who, salt)
@@ -272,16 +152,20 @@ class Courtroom:
             raise LieVanished(str(self.lie)) from None
 
     def _deploy(self, terms: CourtTerms) -> Manifest:
-        self.watch.stage("a court is deployed, with its money and its judges")
-        plan = court_steps(LIMITS, terms)
+        plan, path = court_steps(LIMITS, terms), self.folder / MANIFEST_NAME
         deployer = self.parties["deployer"]
-        manifest = deploy(deployer.outbox, plan, mine=lambda: time.sleep(POLL_SECONDS))
+        if path.is_file():
+            manifest = Manifest.read(path)
+            connect(deployer.rpc, manifest)
+        else:
+            self.watch.stage("a court is deployed, with its money and its judges")
+            manifest = deploy(deployer.outbox, plan, mine=lambda: time.sleep(POLL_SECONDS))
+            manifest.write(path)
         for step in plan:
             sent = deployer.outbox.find(f"deploy {step.name}")
             deployer.gas += (sent.gas_used or 0) if sent else 0
         for party in self.parties.values():
             party.manifest = manifest
-        manifest.write(self.folder / MANIFEST_NAME)
         return manifest
 
     def _claim(
@@ -290,9 +174,11 @@ class Courtroom:
         """Put the solver's receipt on the chain as a claim."""
         self.watch.stage("the claim goes on the chain: deposits, award, epoch")
         submitter, challenger = self.parties["submitter"], self.parties["challenger"]
-        job = ChainJob(self.past, submitter, address, self.true, claimed, submitter.now())
+        if not self.kept.began:
+            self.kept.began = submitter.now()
+            keep(self.folder, self.kept)
+        job = ChainJob(self.past, submitter, address, self.true, claimed, self.kept.began)
         asked = StakeAsked(
-            manifest=str(self.folder / MANIFEST_NAME),
             deposit=deposit,
             lanes=job.lease.lanes,
             price=PRICE,
@@ -309,55 +195,85 @@ class Courtroom:
 
     def _played(
         self,
-        doubter: Doubter,
+        made: Callable[[], Doubter],
         solver: SolverProcess,
         address: bytes,
         log: CourtLog,
-        terms: CourtTerms,
     ) -> DisputeResult:
-        party = self.parties["challenger"]
+        party, first = self.parties["challenger"], made()
         names = {party.address: "challenger", address: "solver"}
-        receipt = doubter.case.terms.receipt
-        teller = MoveTeller(party.rpc, receipt.unit, doubter.case.terms.program, names)
+        receipt = first.case.terms.receipt
+        teller = MoveTeller(party.rpc, receipt.unit, first.case.terms.program, names)
         moves: list[CourtMove] = []
-        before, held_before = self._accounts(address)
+        if not self.kept.before:
+            self.kept.before, self.kept.held = self._accounts(address)
+            keep(self.folder, self.kept)
         gas_before = sum(it.gas for it in self.parties.values())
         clock, began = RealClock(), RealClock().now()
 
-        def watch(heard: list[Heard]) -> None:
+        sides: list[Doubter] = []
+
+        def watch(heard: list[Heard], side: Doubter) -> None:
+            if sides[-1:] != [side]:
+                sides.append(side)
+                moves.clear()
+                teller.told = 0
             for move in teller.tell(heard):
                 moves.append(move)
                 self.watch.move(move)
-            solver.check(any(it.name == "Ended" for it in heard))
+            if side.ended is None and (fate := solver.fate()):
+                self._wait_out(fate, solver, side)
 
-        party.send(doubter.announce())
-        watch(log.new())
-        self._open(party, doubter, address, terms)
-        play(party, doubter, log, watch)
+        party.send(first.announce())
+        self._open(party, first, address)
+        doubter = play(party, made, log, watch)
         seconds = clock.now() - began
-        solver.hear(Defended)
-        after, held_after = self._accounts(address)
+        if not solver.fate():
+            solver.hear(Defended)
+        before, (after, held_after) = self.kept.before, self._accounts(address)
         assert doubter.ended is not None, "played to the end"
         found = doubter.walk.outcome
         return DisputeResult(
             receipt=receipt,
             liar="challenger" if self.honest else "solver",
-            lie=str(self.lie),
+            lie=self.kept.lie,
             challenger_won=doubter.ended.challenger_won,
             silent=doubter.ended.silent,
             finding=found if isinstance(found, Finding) else None,
             moves=tuple(moves),
             gas=sum(it.gas for it in moves),
             balances=tuple(Balance(who, *before[who], *after[who]) for who in before),
-            held=(held_before, held_after),
+            held=(self.kept.held, held_after),
             chain=party.outbox.chain,
-            url=self.url,
+            url=self.kept.url,
             gas_before=gas_before,
             seconds=seconds,
         )
 
-    def _open(self, party: ChainParty, doubter: Doubter, solver: bytes, terms: CourtTerms) -> None:
+    def _wait_out(self, fate: str, solver: SolverProcess, side: Doubter) -> None:
+        """Let the clock of a solver that is gone run out; on a chain of one's own, set it forward.
+
+        Until then it may be started again: what it was asked to defend is kept.
+        """
+        party, stand = self.parties["challenger"], side.stand
+        if stand is None or stand.state.challenger_moves:
+            return
+        left = stand.state.deadline + 1 - party.now()
+        if not self._mourned:
+            self._mourned = True
+            again = shlex.join([*solver.command, "--defend"])
+            self.watch.stage(
+                f"the solver's process {fate}: its clock runs out in {format_seconds(left)}"
+                + ("" if self.kept.own else f"; until then it can go on by\n{again}")
+            )
+        if self.kept.own and left > 0:
+            self.watch.stage("nobody else is on this chain: its clock is set forward")
+            party.rpc.ask("evm_increaseTime", left)
+            party.rpc.ask("evm_mine")
+
+    def _open(self, party: ChainParty, doubter: Doubter, solver: bytes) -> None:
         """Open what was announced, as soon as the chain's second is a later one."""
+        terms = self._terms()
         call = doubter.open(solver, bond=terms.bond, clock=terms.clock(BUDGET))
         announced = party.now()
         while True:
@@ -399,7 +315,7 @@ def play_dispute(
     rpc_url: str = "",
     watch: CourtWatch | None = None,
 ) -> DisputeResult:
-    """Take a receipt to court and play both sides to the end.
+    """Take a receipt to court and play both sides to the end; go on where a crash had ended it.
 
     Args:
         path: a receipt in a run's folder.
@@ -411,20 +327,73 @@ def play_dispute(
     Raises:
         AnvilMissing: no chain is given and none is installed.
         LieImpossible, LieVanished, LieNotJudged: that lie cannot be told, or not judged.
-        ChainError: the chain cannot be used.
+        OtherDispute: another one about the receipt is under way.
+        ChainError: the chain cannot be used; what was done is kept.
     """
     watch = watch or CourtWatch()
+    past, true = open_past(run_of(path)), read_receipt(path)
+    folder = dispute_folder(path, honest=honest)
+    kept = kept_in(folder)
+    if kept is not None and (lie not in ("", kept.lie) or rpc_url not in ("", kept.url)):
+        raise OtherDispute(folder, kept.lie)
     with ExitStack() as stack:
-        url = rpc_url or stack.enter_context(Anvil()).url
-        past, true = open_past(run_of(path)), read_receipt(path)
-        if lie:
-            told = Lie.parse(lie)
-            check_lie(past, true, told)
+        if kept is None:
+            if rpc_url:
+                _require_chain(rpc_url)
+            told = _told_lie(past, true, lie, watch)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            url = rpc_url or _own_chain(folder, stack)
+            kept = begin(folder, str(told), url, own=not rpc_url)
         else:
-            watch.stage("a lie is drawn that makes a difference")
-            seed = int.from_bytes(os.urandom(7), "big")
-            told = draw_lie(past, true, Chance.from_int(seed))
-        folder = Path(tempfile.mkdtemp(prefix="skerry-court-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        room = Courtroom(path, past, true, told, honest, url, folder, watch)
-        return room.play(stack)
+            watch.stage(f"a dispute is under way in {folder}: it goes on")
+            if kept.own and not _answers(kept.url):
+                kept.url = _own_chain(folder, stack)
+            elif kept.own:
+                stack.callback(end_left_over, folder / CHAIN_PID, ("anvil", str(folder)))
+        room = Courtroom(path, past, true, honest, kept, folder, watch)
+        try:
+            result = room.play(stack)
+        except (LieVanished, SolverGone, CourtUnfunded):
+            shutil.rmtree(folder, ignore_errors=True)  # nothing is doubted
+            raise
+    shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def dispute_folder(path: Path, *, honest: bool) -> Path:
+    """Return where a dispute about a receipt is kept until it has ended."""
+    name = f"{path.stem}-honest" if honest else path.stem
+    return run_of(path) / "disputes" / name
+
+
+def _told_lie(past: PastRun, true: Receipt, lie: str, watch: CourtWatch) -> Lie:
+    if lie:
+        told = Lie.parse(lie)
+        check_lie(past, true, told)
+        return told
+    watch.stage("a lie is drawn that makes a difference")
+    return draw_lie(past, true, Chance.from_int(int.from_bytes(os.urandom(7), "big")))
+
+
+def _own_chain(folder: Path, stack: ExitStack) -> str:
+    """Start a chain whose state is kept in the folder; return where it answers."""
+    anvil = stack.enter_context(Anvil(state=folder / CHAIN_NAME))
+    write_file(folder / CHAIN_PID, str(anvil.pid).encode(), durable=False)
+    return anvil.url
+
+
+def _require_chain(url: str) -> None:
+    """Raise ChainUnreachable where no chain answers."""
+    rpc = Rpc(url)
+    try:
+        rpc.chain_id()
+    finally:
+        rpc.close()
+
+
+def _answers(url: str) -> bool:
+    try:
+        _require_chain(url)
+    except ChainUnreachable:
+        return False
+    return True

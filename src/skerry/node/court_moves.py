@@ -150,6 +150,9 @@ class Spot:
             words = f"steps {first} to {second - 1}" if second - first > 1 else f"step {first}"
             segment = segment_of(unit.steps, unit.segments, first)
             return cls(f"segment {segment}, {words}" if whole else words, segment)
+        if kind == court_words.STEP and not state.place >> 240 & court_words.OUTPUT:
+            segment = segment_of(unit.steps, unit.segments, first)
+            return cls(f"the state after step {first}", segment, first)
         if kind not in _STEP_KINDS:
             at = f"an output, step {first}" if kind != OUTPUT_STEPS else "an output of all steps"
             return cls(at, None, None if kind == OUTPUT_STEPS else first)

@@ -2,15 +2,17 @@
 
 What    `python -m skerry.node.solver RECEIPT --chain URL --folder FOLDER [--lie STEP:NODE:ELEMENT]`
         talks in lines of JSON: it says who it is and which receipt it answers for, then does what
-        it is asked in turn: stake and sign an offer, sign a claim, defend it.
+        it is asked in turn: stake and sign an offer, sign a claim, defend it. With --defend it is
+        asked nothing: it goes on defending what it was asked to before it died.
 Why     The two sides of a dispute must share nothing but the chain. What passes here is what a
         solver publishes anyway: its receipt, its standing offer, its claim.
-Rule    Its key is made here and never leaves. It signs only about its own receipt.
+Rule    Its key is made here and never leaves its folder. It signs only about its own receipt.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import TypeVar
@@ -27,20 +29,17 @@ from skerry.messages.receipts import Receipt
 from skerry.messages.signing import signed_digest
 from skerry.messages.wire import encode
 from skerry.node.checking import open_past, run_of
-from skerry.node.courtroom import (
-    ChainParty,
-    LyingAnswerer,
-    case_of,
-    check_lie,
-    fresh_key,
-    play,
-)
+from skerry.node.court_party import ChainParty, kept_key, play
+from skerry.node.courtroom import LyingAnswerer, case_of, check_lie
 from skerry.node.dispute import party_of, read_receipt, receipt_of_party
 from skerry.node.keys import load_key
 from skerry.node.party import Lie, LieVanished, PartyRun
 from skerry.node.past import PastRun
+from skerry.storage import read_file, write_file
 
 Line = TypeVar("Line", bound=msgspec.Struct)
+MANIFEST_NAME = "court.json"
+DEFENCE_NAME = "defence.json"
 
 
 class SolverReady(msgspec.Struct, frozen=True):
@@ -53,7 +52,6 @@ class SolverReady(msgspec.Struct, frozen=True):
 class StakeAsked(msgspec.Struct, frozen=True):
     """Put money into the vault and sign a standing offer of these terms."""
 
-    manifest: str
     deposit: int
     lanes: int
     price: int
@@ -91,8 +89,9 @@ class Defended(msgspec.Struct, frozen=True):
 
 
 def say(line: msgspec.Struct) -> None:
-    """Write one line."""
-    print(msgspec.json.encode(line).decode(), flush=True)
+    """Write one line; whoever asked may be gone, which ends no defence."""
+    with contextlib.suppress(BrokenPipeError):
+        print(msgspec.json.encode(line).decode(), flush=True)
 
 
 def asked(kind: type[Line]) -> Line:
@@ -127,18 +126,37 @@ def own_run(past: PastRun, path: Path, lie: Lie | None) -> tuple[PartyRun, Recei
     return party, own
 
 
-def serve(path: Path, url: str, folder: Path, lie: Lie | None) -> None:
-    """Take part in one dispute from the stake to the end."""
+def serve(path: Path, url: str, folder: Path, lie: Lie | None, *, defend: bool = False) -> None:
+    """Take part in one dispute from the stake to the end, or go on with a defence."""
     past = open_past(run_of(path))
     if lie is not None:
         check_lie(past, read_receipt(path), lie)
     run, receipt = own_run(past, path, lie)
-    rpc = Rpc(url)
-    party = ChainParty(rpc, fresh_key(), folder)
+    party = ChainParty(Rpc(url), kept_key(folder / "solver.key"), folder)
+    asked_before = folder / DEFENCE_NAME
+    if defend:
+        told = msgspec.json.decode(read_file(asked_before), type=DefenceAsked)
+        party.manifest = Manifest.read(folder / MANIFEST_NAME)
+        connect(party.rpc, party.manifest)
+    else:
+        told = _until_defence(party, folder, receipt)
+        write_file(asked_before, msgspec.json.encode(told))
+    assert party.manifest is not None, "it was just read"
+    case = case_of(past, receipt, run, told.docket)
+    kind = Answerer if lie is None else LyingAnswerer
+    log = CourtLog(folder / "solver.events", party.rpc, party.manifest)
+    before, party.gas = party.sent, 0
+    side = play(party, lambda: kind(case, run), log)
+    assert side.ended is not None, "played to the end"
+    say(Defended(side.ended.challenger_won, party.sent - before, party.gas))
+
+
+def _until_defence(party: ChainParty, folder: Path, receipt: Receipt) -> DefenceAsked:
+    """Do what one is asked before a dispute, and return what is to be defended."""
     say(SolverReady(party.address, encode(receipt)))
     stake = asked(StakeAsked)
-    party.manifest = Manifest.read(Path(stake.manifest))
-    connect(rpc, party.manifest)
+    party.manifest = Manifest.read(folder / MANIFEST_NAME)
+    connect(party.rpc, party.manifest)
     party.deposit(stake.deposit)
     chain, market = party.manifest.chain, party.manifest.at("market")
     offer = standing_offer(party.address, stake)
@@ -147,14 +165,7 @@ def serve(path: Path, url: str, folder: Path, lie: Lie | None) -> None:
     name = signed_digest(receipt)
     message = claim_message(claim.job, claim.round, claim.lane, name, chain=chain, market=market)
     say(Signed(party.key.sign(message)))
-    docket = asked(DefenceAsked).docket
-    case = case_of(past, receipt, run, docket)
-    side = Answerer(case, run) if lie is None else LyingAnswerer(case, run)
-    log = CourtLog(folder / "solver.events", rpc, party.manifest)
-    before, party.gas = party.sent, 0
-    play(party, side, log)
-    assert side.ended is not None, "played to the end"
-    say(Defended(side.ended.challenger_won, party.sent - before, party.gas))
+    return asked(DefenceAsked)
 
 
 def main() -> None:
@@ -164,10 +175,11 @@ def main() -> None:
     parser.add_argument("--chain", required=True, metavar="URL")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--lie", default="", metavar="STEP:NODE:ELEMENT")
+    parser.add_argument("--defend", action="store_true")
     given = parser.parse_args()
     try:
         lie = Lie.parse(given.lie) if given.lie else None
-        serve(given.receipt, given.chain, given.folder, lie)
+        serve(given.receipt, given.chain, given.folder, lie, defend=given.defend)
     except SkerryError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
