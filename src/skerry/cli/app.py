@@ -70,6 +70,10 @@ def root(
 def run(
     job: JobPath,
     changes: Changes = None,
+    network: Annotated[
+        str | None,
+        typer.Option(help="Let nodes run it: the folder of a running network, or an invite."),
+    ] = None,
     as_json: AsJson = False,
     plain: Annotated[bool, typer.Option("--plain", help="One line a round, no live view.")] = False,
 ) -> None:
@@ -79,7 +83,7 @@ def run(
     """
     from skerry.cli.running import run_command
 
-    run_command(job, changes or [], as_json=as_json, plain=plain)
+    run_command(job, changes or [], network, as_json=as_json, plain=plain)
 
 
 @app.command()

@@ -25,24 +25,29 @@ from skerry.node.submission import JobFile, TracedJob, load_job
 from skerry.plan import Plan
 
 
-def run_command(path: Path, changes: Sequence[str], *, as_json: bool, plain: bool) -> None:
+def run_command(
+    path: Path, changes: Sequence[str], network: str | None, *, as_json: bool, plain: bool
+) -> None:
     """Run a job and show it live."""
     file = load_job(path, changes)
-    result = watched(file, quiet=as_json, plain=plain)
+    result = watched(file, network, quiet=as_json, plain=plain)
     if as_json:
         console.show_json(result)
     else:
         console.show_rows(result_rows(file, result))
 
 
-def watched(file: JobFile, *, quiet: bool = False, plain: bool = False) -> JobResult:
+def watched(
+    file: JobFile, network: str | None = None, *, quiet: bool = False, plain: bool = False
+) -> JobResult:
     """Run a job; show bars on a terminal, a line a round elsewhere, nothing if `quiet`."""
     if quiet:
-        return live_job(file)
+        return live_job(file, network=network)
     with preparation_bars(shown=True) as told, round_view(plain=plain) as event:
         return live_job(
             file,
             Watchers(progress=told, traced=lambda *known: _announce(*known), event=event),
+            network=network,
         )
 
 

@@ -205,6 +205,8 @@ class Coordinator:
         if hello.protocol != PROTOCOL:
             await self._say(link, Farewell(f"this run speaks protocol {PROTOCOL}"))
             raise MessageUnexpected(f"it speaks protocol {hello.protocol}")
+        if link.peer_key is not None and link.peer_key != hello.signer:
+            raise MessageUnexpected("it speaks for a key that is not its own")
         await self._say(link, Welcome(self._config))
         want = await self._first(link)
         if not isinstance(want, Want):

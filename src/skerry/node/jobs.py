@@ -16,6 +16,7 @@ from skerry.base.errors import PlanError
 from skerry.dataset import Manifest, Report
 from skerry.node.events import RunEvent
 from skerry.node.life import RunResult, run_job
+from skerry.node.network.networks import run_on_network
 from skerry.node.publishing import publish
 from skerry.node.rates import measured_rate
 from skerry.node.submission import (
@@ -84,8 +85,15 @@ class Watchers:
     event: Callable[[RunEvent], None] = lambda event: None
 
 
-def live_job(file: JobFile, watchers: Watchers | None = None) -> JobResult:
+def live_job(
+    file: JobFile, watchers: Watchers | None = None, *, network: str | None = None
+) -> JobResult:
     """Run a job from its file to its trained model; go on where an earlier call was stopped.
+
+    Args:
+        file: the job.
+        watchers: who is told what.
+        network: the folder of a running network, or an invite; without, this machine runs the job.
 
     Raises:
         JobError: the file, the model or the data cannot be used.
@@ -101,7 +109,12 @@ def live_job(file: JobFile, watchers: Watchers | None = None) -> JobResult:
         raise JobFitsNobody(plan)
     watchers.traced(traced, plan)
     keep_submission(traced)
-    run = run_job(traced.run, file.run_folder, crew_terms(file, plan, report), watch=watchers.event)
+    if network is None:
+        crew = crew_terms(file, plan, report)
+        run = run_job(traced.run, file.run_folder, crew, watch=watchers.event)
+    else:
+        data = Path(report.folder)
+        run = run_on_network(traced.run, file.run_folder, data, network, watch=watchers.event)
     evaluations = tuple(
         evaluation_of(at, sums, report.manifest) for at, sums in sorted(run.evaluations.items())
     )

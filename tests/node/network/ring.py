@@ -120,7 +120,7 @@ class Node:
         self.transport.cut()
         await self.desk.close()
         if disk:
-            shutil.rmtree(self.folder)
+            shutil.rmtree(self.folder, ignore_errors=True)  # a worker may still write
 
 
 @dataclass

@@ -97,7 +97,10 @@ class Desk:
             part = self.parts.get(call.job or b"")
             if part is None:
                 await say(link, Refusal("peer.job", _NOT_HERE, "ask another node"))
+            elif not part.knows(link.peer_key):
+                await say(link, Refusal("peer.stranger", "that job is not the caller's"))
             elif call.purpose == "run":
+                link.admit()
                 await part.serve_run(link)
             elif call.purpose == "watch":
                 await part.serve_watch(link)

@@ -414,6 +414,10 @@ class Part:
 
     # -- what other nodes ask
 
+    def knows(self, key: bytes | None) -> bool:
+        """Return whether a caller has to do with the job; None is one the transport trusts."""
+        return key is None or key in self.order or key == self.assignment.signer
+
     async def serve_run(self, link: Link) -> None:
         """Let another node's worker take part, if this node coordinates."""
         if self.office is not None:

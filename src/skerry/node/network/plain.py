@@ -1,14 +1,15 @@
-"""A plain node: one process, links over TCP on this machine, and a secret that all share.
+"""A plain node: one process that takes parts in jobs, without a roster, an owner's policy or pay.
 
-What    `python -m skerry.node.network.plain --folder FOLDER` listens, writes where into
-        FOLDER/node.json, and takes parts in jobs. The secret comes by SKERRY_RUN_SECRET.
-Why     The run of a job over several nodes can be tried and measured without a roster or a chain.
+What    `python -m skerry.node.network.plain --folder FOLDER` listens over QUIC with the key in
+        FOLDER/node.key, writes where into FOLDER/node.json, and takes every job it is given.
+Why     The run of a job over several nodes can be tried, measured and killed on its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -24,11 +25,11 @@ from skerry.node.network.part import Identity
 from skerry.node.network.roads import Roads
 from skerry.node.network.staff import processes
 from skerry.node.processes import CrewTerms
-from skerry.node.session import SECRET_VARIABLE
-from skerry.storage import make_folder, write_file
-from skerry.transport import Link, Pace, TcpTransport
+from skerry.storage import make_folder, read_file, write_file
+from skerry.transport import Link
 
-PACE = Pace(beat_seconds=1.0, silence_seconds=5.0, connect_seconds=4.0)
+NODE_NAME = "node.json"
+_CALL_SECONDS = 10.0
 
 
 class PlainNode(msgspec.Struct, frozen=True):
@@ -39,12 +40,14 @@ class PlainNode(msgspec.Struct, frozen=True):
     pid: int
 
 
-async def serve(folder: Path, secret: bytes, crew: CrewTerms) -> None:
+async def serve(folder: Path, crew: CrewTerms) -> None:
     """Be a node until the process is ended."""
+    from skerry.transport.iroh_transport import IrohTransport
+
     make_folder(folder)
     key_file = folder / "node.key"
     key, by = load_key(key_file)
-    transport = TcpTransport(secret, pace=PACE)
+    transport = IrohTransport(read_file(key_file))
 
     def told(words: str) -> None:
         print(words, file=sys.stderr, flush=True)
@@ -52,17 +55,15 @@ async def serve(folder: Path, secret: bytes, crew: CrewTerms) -> None:
     desk = Desk(folder, Identity(key, by, key_file), Roads(transport), processes(crew), told)
 
     async def accept(link: Link) -> None:
-        try:
-            call = decode_as(Call, await link.receive())
-        except PeerError:
-            await link.close()
-            return
-        await desk.answer(link, call)
+        with contextlib.suppress(PeerError, TimeoutError):
+            async with asyncio.timeout(_CALL_SECONDS):
+                call = decode_as(Call, await link.receive())
+            await desk.answer(link, call)
 
     address = await transport.listen(accept)
     desk.resume()
     node = PlainNode(key.hex(), address, os.getpid())
-    write_file(folder / "node.json", msgspec.json.encode(node))
+    write_file(folder / NODE_NAME, msgspec.json.encode(node))
     await asyncio.Event().wait()
 
 
@@ -73,9 +74,8 @@ def main() -> None:
     parser.add_argument("--backend", default="native")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    secret = bytes.fromhex(os.environ.pop(SECRET_VARIABLE))
     crew = CrewTerms(1, threads=arguments.threads, backend=arguments.backend)
-    asyncio.run(serve(arguments.folder, secret, crew))
+    asyncio.run(serve(arguments.folder, crew))
 
 
 if __name__ == "__main__":
