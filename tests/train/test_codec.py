@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from skerry.exact import compile_program
-from skerry.program import check, from_bytes, to_bytes
+from skerry.program import Layout, check, from_bytes, to_bytes
 from skerry.train import (
     Codec,
     InvalidCodec,
@@ -27,6 +27,10 @@ from skerry.train import (
 
 Floats = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
+
+
+def flat(elements: int) -> Layout:
+    return Layout.of({"weight": (elements,)})
 
 
 def run(program: object, backend: str, **given: NDArray[Any]) -> Arrays:
@@ -73,7 +77,7 @@ def test_encode_equals_the_numpy_model(elements: int, chunk: int, topk: int, bac
     codec = Codec(chunk=chunk, topk=topk)
     start_P, params_P, residual_P = drawn(elements, 3, elements)
     made = run(
-        encode_program(codec, elements), backend, start=start_P, params=params_P,
+        encode_program(codec, flat(elements)), backend, start=start_P, params=params_P,
         residual=residual_P,
     )  # fmt: skip
     error_P = residual_P * np.float32(0.95) + (start_P - params_P)
@@ -90,7 +94,7 @@ def test_merge_subtracts_the_mean_of_what_each_lane_took_off_its_residual(
 ) -> None:
     codec, elements = Codec(chunk=64, topk=8, outer_learning_rate=0.7), 300
     start_P = drawn(1, elements)
-    encode = encode_program(codec, elements)
+    encode = encode_program(codec, flat(elements))
     zero_P = np.zeros(elements, np.float32)
     sent, removed = [], []
     for lane in range(lanes):
@@ -101,8 +105,10 @@ def test_merge_subtracts_the_mean_of_what_each_lane_took_off_its_residual(
         np.testing.assert_array_equal(made["residual"][untouched], error_P[untouched])
         sent.append(made)
         removed.append(model_of_encode(codec, error_P)[1])
-    given = {name: np.stack([one[name] for one in sent]) for name in update_types(codec, elements)}
-    merged = run(merge_program(codec, elements, lanes), backend, params=start_P, **given)
+    given = {
+        name: np.stack([one[name] for one in sent]) for name in update_types(codec, flat(elements))
+    }
+    merged = run(merge_program(codec, flat(elements), lanes), backend, params=start_P, **given)
     total_P = removed[0]
     for update_P in removed[1:]:
         total_P = total_P + update_P
@@ -116,7 +122,7 @@ def test_what_encode_sends_survives_the_wire(
     seed: int, elements: int, chunk: int, topk: int
 ) -> None:
     codec = Codec(chunk=chunk, topk=min(topk, chunk))
-    encode = encode_program(codec, elements)
+    encode = encode_program(codec, flat(elements))
     start_P, params_P, residual_P = drawn(seed, 3, elements)
     made = run(encode, "torch", start=start_P, params=params_P, residual=residual_P)
     shape = UpdateShape.of(encode)
@@ -130,7 +136,7 @@ def test_a_drift_of_nothing_sends_nothing() -> None:
     codec, elements = Codec(chunk=32, topk=4), 100
     same_P, zero_P = drawn(3, elements), np.zeros(elements, np.float32)
     made = run(
-        encode_program(codec, elements), "torch", start=same_P, params=same_P, residual=zero_P
+        encode_program(codec, flat(elements)), "torch", start=same_P, params=same_P, residual=zero_P
     )
     assert not made["scales"].any()
     assert not made["residual"].any()
@@ -139,11 +145,11 @@ def test_a_drift_of_nothing_sends_nothing() -> None:
 def test_what_was_left_out_is_sent_later() -> None:
     codec, elements = Codec(chunk=32, topk=8, residual_decay=1.0), 64
     start_P, target_P = drawn(5, 2, elements)
-    encode, merge = encode_program(codec, elements), merge_program(codec, elements, 1)
+    encode, merge = encode_program(codec, flat(elements)), merge_program(codec, flat(elements), 1)
     params_P, end_P, residual_P = start_P, target_P, np.zeros(elements, np.float32)
     for _ in range(40):
         made = run(encode, "torch", start=params_P, params=end_P, residual=residual_P)
-        given = {name: made[name][None] for name in update_types(codec, elements)}
+        given = {name: made[name][None] for name in update_types(codec, flat(elements))}
         residual_P = made["residual"].astype(np.float32)
         params_P = run(merge, "torch", params=params_P, **given)["params"].astype(np.float32)
         end_P = params_P  # after the first round the lane stands still
@@ -155,11 +161,11 @@ def test_what_was_left_out_is_sent_later() -> None:
 def test_the_dense_kind_is_the_mean_of_the_drifts_with_nesterov_momentum(backend: str) -> None:
     codec, elements = Codec(kind="none", outer_learning_rate=0.7, outer_momentum=0.9), 50
     start_P, one_P, two_P = drawn(9, 3, elements)
-    encode = encode_program(codec, elements)
+    encode = encode_program(codec, flat(elements))
     drifts = [run(encode, backend, start=start_P, params=x)["drift"] for x in (one_P, two_P)]
     parameter = torch.nn.Parameter(torch.from_numpy(start_P.copy()))
     outer = torch.optim.SGD([parameter], lr=0.7, momentum=0.9, nesterov=True)
-    merge = merge_program(codec, elements, 2)
+    merge = merge_program(codec, flat(elements), 2)
     state: Arrays = {"params": start_P, "outer": np.zeros(elements, np.float32)}
     for _ in range(3):
         state = run(merge, backend, **state, drift=np.stack(drifts))
@@ -171,7 +177,10 @@ def test_the_dense_kind_is_the_mean_of_the_drifts_with_nesterov_momentum(backend
 
 def test_codec_programs_are_canonical_and_pass_the_check() -> None:
     codec = Codec()
-    for program in (encode_program(codec, 10_000), merge_program(codec, 10_000, 3)):
+    for program in (
+        encode_program(codec, flat(10_000)),
+        merge_program(codec, flat(10_000), 3),
+    ):
         again = from_bytes(to_bytes(program))
         check(again)
         assert again == program

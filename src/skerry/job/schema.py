@@ -89,7 +89,9 @@ class RoundsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
         lanes: parts of every global batch that advance on their own between merges.
         local_steps: steps of a lane between two merges; 1 with codec "none" equals one process.
-        codec: "topk" (sparse, few bits, error feedback) or "none" (everything, exactly).
+        codec: "lowrank" (few directions of each matrix), "topk" (few values of each chunk), both
+            in few bits with error feedback, or "none" (everything, exactly).
+        rank: terms of a square matrix for codec "lowrank"; longer ones get more in proportion.
         chunk: elements of one top-k chunk.
         topk: elements kept of each chunk.
         residual_decay: what error feedback keeps from round to round.
@@ -101,10 +103,11 @@ class RoundsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     lanes: Annotated[int, Meta(ge=1, le=1024)] = 4
     local_steps: Count = 1
-    codec: Literal["topk", "none"] = "none"
+    codec: Literal["lowrank", "topk", "none"] = "none"
+    rank: Annotated[float, Meta(gt=0, le=1 << 16)] = 1.0
     chunk: Annotated[int, Meta(ge=16, le=1 << 16)] = 4096
     topk: Count = 64
-    residual_decay: Share = 0.95
+    residual_decay: Annotated[float, Meta(ge=0, le=1)] = 0.95
     outer_learning_rate: Positive = 1.0
     outer_momentum: Share = 0.0
     segments: Annotated[int, Meta(ge=0, le=1024)] = 0

@@ -37,6 +37,7 @@ from skerry.train import (
     encode_program,
     merge_program,
     step_program,
+    update_shape,
 )
 
 Progress = Callable[[str, int, int], None]
@@ -204,6 +205,7 @@ def codec_of(job: Job) -> Codec:
     rounds = job.rounds
     return Codec(
         kind=rounds.codec,
+        rank=rounds.rank,
         chunk=rounds.chunk,
         topk=rounds.topk,
         residual_decay=rounds.residual_decay,
@@ -278,10 +280,14 @@ def round_programs(job: Job, traced: Traced) -> dict[str, Program]:
         return programs
     codec = codec_of(job)
     programs["step"] = step_program(
-        traced.grad, optimizer, job.train.gradient_accumulation_steps, profile=profile
+        traced.grad,
+        optimizer,
+        job.train.gradient_accumulation_steps,
+        apply_residual=codec.applies_residual,
+        profile=profile,
     )
-    programs["encode"] = encode_program(codec, elements, profile=profile)
-    programs["merge"] = merge_program(codec, elements, job.rounds.lanes, profile=profile)
+    programs["encode"] = encode_program(codec, traced.layout, profile=profile)
+    programs["merge"] = merge_program(codec, traced.layout, job.rounds.lanes, profile=profile)
     return programs
 
 
@@ -343,18 +349,18 @@ def job_shape(traced: TracedJob) -> JobShape:
         local_steps=job.rounds.local_steps,
         step_operations=counted.operations * shards,
         step_bytes_peak=counted.bytes_peak,
-        update_bytes=update_bytes(job, elements),
+        update_bytes=update_bytes(job, traced.layout),
         workers_asked=job.resources.workers,
         memory_bytes_allowed=int(job.resources.memory_gb * (1 << 30)),
     )
 
 
-def update_bytes(job: Job, elements: int) -> int:
+def update_bytes(job: Job, layout: Layout) -> int:
     """Return the most bytes of one lane's update."""
-    if job.rounds.codec == "topk":
-        return codec_of(job).shape(elements).bytes_max
+    if job.rounds.codec != "none":
+        return update_shape(codec_of(job), layout).bytes_max
     every_step = job.rounds.local_steps == 1
-    return 4 * elements * (job.train.gradient_accumulation_steps if every_step else 1)
+    return 4 * layout.elements * (job.train.gradient_accumulation_steps if every_step else 1)
 
 
 def plan_job(traced: TracedJob, operations_per_second: float) -> Plan | NoPlan:

@@ -4,8 +4,9 @@ What    `UpdateCodec.pack` turns the values of an encode Program into bytes, `st
         of all lanes into the given inputs of the merge Program.
 Why     What a bit-stream does is not arithmetic: it is lossless, outside the unit, and checked to
         the last byte on arrival.
-Rule    Indices, codes and scales of a top-k codec travel in `train.entropy`'s code; any other
-        values as their canonical bytes, in the order of the Program's outputs.
+Rule    Indices, codes and scales of a top-k codec travel in `train.entropy`'s code, codes and
+        scales of a low-rank one in `train.factors`'; any other values as their canonical bytes, in
+        the order of the Program's outputs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ from torch import Tensor
 from skerry.base.errors import PeerError
 from skerry.node.states import tensor_bytes
 from skerry.program import Program, TensorType
-from skerry.train.entropy import UpdateShape, pack_update, unpack_update
+from skerry.train import (
+    FactorShape,
+    UpdateShape,
+    pack_factors,
+    pack_update,
+    unpack_factors,
+    unpack_update,
+)
 
 _NUMPY = {"f32": "<f4", "i64": "<i8", "bool": "|b1"}
 
@@ -53,18 +61,24 @@ class UpdateCodec:
         }
 
     @cached_property
-    def sparse(self) -> UpdateShape | None:
-        """The shape of the top-k code, or None where the codec sends something else."""
-        if self.types.keys() != {"indices", "codes", "scales"}:
+    def shape(self) -> UpdateShape | FactorShape | None:
+        """The shape of the top-k or low-rank code, or None where the codec sends something else."""
+        shape: UpdateShape | FactorShape
+        if self.types.keys() == {"indices", "codes", "scales"}:
+            shape = UpdateShape.of(self.encode)
+        elif self.types.keys() == {"codes", "scales"}:
+            shape = FactorShape(self.types["codes"].elements, self.types["scales"].elements)
+        else:
             return None
-        shape = UpdateShape.of(self.encode)
         return shape if shape.types == self.types else None
 
     def pack(self, values: Mapping[str, Tensor]) -> bytes:
         """Return the bytes of one lane's values."""
-        if self.sparse is not None:
-            parts = [bytes(tensor_bytes(values[name])) for name in ("indices", "codes", "scales")]
-            return pack_update(self.sparse, *parts)
+        if self.shape is not None:
+            parts = [bytes(tensor_bytes(values[name])) for name in self.shape.types]
+            if isinstance(self.shape, FactorShape):
+                return pack_factors(self.shape, *parts)
+            return pack_update(self.shape, *parts)
         return b"".join(tensor_bytes(values[name]) for name in self.types)
 
     def unpack(self, update: bytes) -> dict[str, Tensor]:
@@ -73,9 +87,14 @@ class UpdateCodec:
         Raises:
             UpdateMalformed, UpdateError: the bytes are not an update of this codec.
         """
-        if self.sparse is not None:
-            parts = zip(self.sparse.types, unpack_update(self.sparse, update), strict=True)
-            return {name: self.raw(part, self.types[name]) for name, part in parts}
+        if self.shape is not None:
+            parts: tuple[bytes, ...]
+            if isinstance(self.shape, FactorShape):
+                parts = unpack_factors(self.shape, update)
+            else:
+                parts = unpack_update(self.shape, update)
+            named = zip(self.shape.types, parts, strict=True)
+            return {name: self.raw(part, self.types[name]) for name, part in named}
         due = sum(kind.size_bytes for kind in self.types.values())
         if len(update) != due:
             raise UpdateMalformed(f"it has {len(update)} bytes where {due} are due")

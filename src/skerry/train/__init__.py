@@ -15,9 +15,11 @@ from skerry.train.codec import (
     global_memory_types,
     lane_memory_types,
     merge_program,
+    update_shape,
     update_types,
 )
 from skerry.train.entropy import UpdateError, UpdateShape, pack_update, unpack_update
+from skerry.train.factors import Factored, FactorShape, pack_factors, unpack_factors
 from skerry.train.optimizers import (
     InvalidOptimizer,
     Optimizer,
@@ -34,6 +36,8 @@ from skerry.train.programs import (
 
 __all__ = [
     "Codec",
+    "FactorShape",
+    "Factored",
     "InvalidCodec",
     "InvalidOptimizer",
     "Optimizer",
@@ -48,9 +52,12 @@ __all__ = [
     "lane_memory_types",
     "learning_rate",
     "merge_program",
+    "pack_factors",
     "pack_update",
     "state_types",
     "step_program",
+    "unpack_factors",
     "unpack_update",
+    "update_shape",
     "update_types",
 ]

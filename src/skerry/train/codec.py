@@ -4,12 +4,12 @@ What    `encode_program` turns a lane's drift (start minus end of a round) into 
         sends and the error it remembers; `merge_program` turns the values of all lanes that
         arrived into the next global parameters.
 Why     Gradients of every step would fill any home line. A round's drift, kept where it is largest
-        and rounded to a sign and one scale a chunk, costs a thousandth, and what was left out is
-        not lost: it stays in the residual and is sent later.
+        or in its few strongest directions, and rounded to a bit or two, costs a thousandth, and
+        what was left out is not lost: it stays in the residual and is sent later.
 Rule    Both sides rebuild the same dense update from the codes by the same nodes, so what is
         subtracted from the residual is, bit for bit, what the merge applies.
-Source  Sarfi et al. 2025, "Communication efficient LLM pre-training with SparseLoCo"; for the
-        outer momentum of the dense kind, Douillard et al. 2023, "DiLoCo".
+Source  Sarfi et al. 2025, "Communication efficient LLM pre-training with SparseLoCo"; Vogels et al.
+        2019, "PowerSGD"; for the outer momentum of the dense kind, Douillard et al. 2023, "DiLoCo".
 Legend  P = parameters, C = chunks, W = width of a chunk, k = values kept a chunk, L = lanes.
 Pure    Programs only.
 """
@@ -17,16 +17,28 @@ Pure    Programs only.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 from skerry.base.errors import JobError
-from skerry.program import F32, I64, WIDE, Builder, Profile, Program, TensorType, Value
+from skerry.program import (
+    F32,
+    I64,
+    WIDE,
+    Builder,
+    Layout,
+    Profile,
+    Program,
+    TensorType,
+    Value,
+)
 from skerry.train.entropy import UpdateShape
+from skerry.train.factors import FactorShape
+from skerry.train.lowrank import factor, factored, rebuild
 
-CodecKind: TypeAlias = Literal["topk", "none"]
+CodecKind: TypeAlias = Literal["lowrank", "topk", "none"]
 
 #: A scale keeps this many significant bits, the first one included: it then costs the wire at most
 #: 11 bits, and an error of 3 % in it is small beside that of one magnitude for all k values.
@@ -50,7 +62,9 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How lanes tell each other what they learned.
 
     Attributes:
-        kind: "topk" sends the largest values of each chunk as signs; "none" sends everything.
+        kind: "lowrank" sends a few products of a column and a row for each matrix; "topk" sends
+            the largest values of each chunk as signs; "none" sends everything.
+        rank: terms of a square matrix of kind "lowrank"; longer ones get more in proportion.
         chunk: the most elements of one chunk; the chunks of a model are as equal as possible.
         topk: values sent of each chunk.
         residual_decay: what the residual keeps from round to round, before the new drift is added.
@@ -59,6 +73,7 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     kind: CodecKind = "topk"
+    rank: float = 1.0
     chunk: int = 4096
     topk: int = 64
     residual_decay: float = 0.95
@@ -68,6 +83,7 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         _need(1 <= self.chunk <= 1 << 20, "chunk", self.chunk, "it must be in 1..2^20")
         _need(1 <= self.topk <= self.chunk, "topk", self.topk, "it must be in 1..chunk")
+        _need(0 < self.rank <= 1 << 16, "rank", self.rank, "it must be above 0, at most 2^16")
         decay, rate = self.residual_decay, self.outer_learning_rate
         _need(0 <= decay <= 1, "residual_decay", decay, "it must be in 0..1")
         _need(math.isfinite(rate) and rate > 0, "outer_learning_rate", rate, "it must exceed 0")
@@ -77,6 +93,15 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             self.kind == "none" or not momentum,
             "outer_momentum", momentum, "error feedback already is a momentum: only for none",
         )  # fmt: skip
+
+    @property
+    def applies_residual(self) -> bool:
+        """Whether a lane trains at its parameters less its residual.
+
+        What it learned and has not sent yet it then does not learn again. Low-rank updates need
+        that: they send so much of a drift that learning it twice overshoots.
+        """
+        return self.kind == "lowrank"
 
     def shape(self, elements: int) -> UpdateShape:
         """Return how an update over `elements` parameters is cut into chunks."""
@@ -93,7 +118,7 @@ def _need(condition: bool, name: str, value: object, rule: str) -> None:
 def lane_memory_types(codec: Codec, elements: int) -> dict[str, TensorType]:
     """Return the state that a lane keeps for its codec; it starts as zeros."""
     flat = TensorType(F32, (elements,))
-    return {"residual": flat} if codec.kind == "topk" else {}
+    return {} if codec.kind == "none" else {"residual": flat}
 
 
 def global_memory_types(codec: Codec, elements: int) -> dict[str, TensorType]:
@@ -102,23 +127,33 @@ def global_memory_types(codec: Codec, elements: int) -> dict[str, TensorType]:
     return {"outer": flat} if codec.outer_momentum else {}
 
 
-def update_types(codec: Codec, elements: int) -> dict[str, TensorType]:
+def update_types(codec: Codec, layout: Layout) -> dict[str, TensorType]:
     """Return the values that one lane sends, by name."""
     if codec.kind == "none":
-        return {"drift": TensorType(F32, (elements,))}
-    return codec.shape(elements).types
+        return {"drift": TensorType(F32, (layout.elements,))}
+    return update_shape(codec, layout).types
+
+
+def update_shape(codec: Codec, layout: Layout) -> UpdateShape | FactorShape:
+    """Return how many values an update over parameters of that layout holds; not for "none"."""
+    assert codec.kind != "none", "all of a drift has no shape but its own"
+    if codec.kind == "lowrank":
+        return FactorShape.of(factored(layout, codec.rank))
+    return codec.shape(layout.elements)
 
 
 def encode_program(
-    codec: Codec, elements: int, *, profile: Profile = WIDE, name: str = "encode"
+    codec: Codec, layout: Layout, *, profile: Profile = WIDE, name: str = "encode"
 ) -> Program:
     """Return the Program that makes a lane's update at the end of its round.
 
     Ports: given "start" f32[P], the global parameters that the round began with; state "params"
-    f32[P] after the local steps; state "residual" f32[P]. Outputs of kind "topk": values
+    f32[P] after the local steps; state "residual" f32[P]. Outputs of kind "lowrank": values "codes"
+    i64[N] and "scales" f32[S] as `FactorShape` has them; state "residual". Of kind "topk": values
     "indices" i64[C, k] ascending in each chunk, "codes" i64[C, k] of 1 and -1, "scales" f32[C];
-    state "residual". Output of kind "none": value "drift" f32[P].
+    state "residual". Of kind "none": value "drift" f32[P].
     """
+    elements = layout.elements
     b = Builder(name, profile)
     start_P = b.input("start", "given", F32, (elements,))
     params_P = b.input("params", "state", F32, (elements,))
@@ -126,26 +161,58 @@ def encode_program(
     if codec.kind == "none":
         b.output("drift", drift_P)
         return b.build()
-    shape = codec.shape(elements)
     residual_P = b.input("residual", "state", F32, (elements,))
     error_P = b.add(b.mul(residual_P, codec.residual_decay), drift_P)
-    error = b.pad(error_P, (0,), (shape.chunks * shape.width - elements,))
-    indices_Ck = _largest(b, error, shape)
-    kept_Ck = b.take(error, _places(b, indices_Ck, shape))
-    codes_Ck = b.select(
-        b.each("lt", kept_Ck, 0.0), b.full(-1, kept_Ck.shape, I64), b.full(1, kept_Ck.shape, I64)
-    )
-    scales_C = _scales(b, kept_Ck)
-    b.output("indices", indices_Ck)
-    b.output("codes", codes_Ck)
-    b.output("scales", scales_C)
-    sent_P = _rebuild(b, shape, indices_Ck, codes_Ck, scales_C, elements)
+    sent = (_factored if codec.kind == "lowrank" else _largest)(b, codec, layout, error_P)
+    for label, value in sent.items():
+        b.output(label, value)
+    one_lane = {label: b.reshape(x, (1, *x.shape)) for label, x in sent.items()}
+    (sent_P,) = _rebuilt(b, codec, layout, one_lane)
     b.output("residual", b.sub(error_P, sent_P), "state")
     return b.build()
 
 
+def _factored(b: Builder, codec: Codec, layout: Layout, error_P: Value) -> dict[str, Value]:
+    codes_N, scales_S = factor(b, error_P, factored(layout, codec.rank))
+    return {"codes": codes_N, "scales": scales_S}
+
+
+def _largest(b: Builder, codec: Codec, layout: Layout, error_P: Value) -> dict[str, Value]:
+    shape = codec.shape(layout.elements)
+    error = b.pad(error_P, (0,), (shape.chunks * shape.width - layout.elements,))
+    indices_Ck = _largest_indices(b, error, shape)
+    kept_Ck = b.take(error, _places(b, indices_Ck, shape))
+    codes_Ck = b.select(
+        b.each("lt", kept_Ck, 0.0), b.full(-1, kept_Ck.shape, I64), b.full(1, kept_Ck.shape, I64)
+    )
+    return {"indices": indices_Ck, "codes": codes_Ck, "scales": _scales(b, kept_Ck)}
+
+
+def _rebuilt(b: Builder, codec: Codec, layout: Layout, sent: Mapping[str, Value]) -> list[Value]:
+    """Return each lane's dense update f32[P]; the values of all lanes have a leading axis L."""
+    lanes, elements = next(iter(sent.values())).shape[0], layout.elements
+    if codec.kind == "lowrank":
+        rows = {"dense": rebuild(b, sent["codes"], sent["scales"], factored(layout, codec.rank))}
+    else:
+        rows = dict(sent)
+    updates = []
+    for lane in range(lanes):
+        row = {
+            label: b.reshape(b.slice_axis(x, 0, lane, lane + 1), x.shape[1:])
+            for label, x in rows.items()
+        }
+        if codec.kind == "topk":
+            shape = codec.shape(elements)
+            parts = (row["indices"], row["codes"], row["scales"])
+            updates.append(_scattered(b, shape, *parts, elements))
+        else:
+            (update_P,) = row.values()
+            updates.append(update_P)
+    return updates
+
+
 def merge_program(
-    codec: Codec, elements: int, lanes: int, *, profile: Profile = WIDE, name: str = "merge"
+    codec: Codec, layout: Layout, lanes: int, *, profile: Profile = WIDE, name: str = "merge"
 ) -> Program:
     """Return the Program that merges the updates of the `lanes` lanes that arrived, in lane order.
 
@@ -153,6 +220,7 @@ def merge_program(
     `update_types` as a given with a leading axis L; state "outer" f32[P] with an outer momentum.
     Outputs: the state after: params - outer_learning_rate * mean of the updates.
     """
+    elements = layout.elements
     b = Builder(name, profile)
     params_P = b.input("params", "state", F32, (elements,))
     outer = {
@@ -161,21 +229,9 @@ def merge_program(
     }
     given = {
         label: b.input(label, "given", kind.dtype, (lanes, *kind.shape))
-        for label, kind in update_types(codec, elements).items()
+        for label, kind in update_types(codec, layout).items()
     }
-    updates = []
-    for lane in range(lanes):
-        row = {
-            label: b.reshape(b.slice_axis(x, 0, lane, lane + 1), x.shape[1:])
-            for label, x in given.items()
-        }
-        if codec.kind == "topk":
-            shape = codec.shape(elements)
-            parts = (row["indices"], row["codes"], row["scales"])
-            updates.append(_rebuild(b, shape, *parts, elements))
-        else:
-            updates.append(row["drift"])
-    total_P = _sum_in_order(b, updates)
+    total_P = _sum_in_order(b, _rebuilt(b, codec, layout, given))
     if codec.outer_momentum:
         mean_P = b.mul(total_P, 1 / lanes)
         outer_P = b.add(b.mul(outer["outer"], codec.outer_momentum), mean_P)
@@ -200,7 +256,7 @@ def _places(b: Builder, indices_Ck: Value, shape: UpdateShape) -> Value:
     return b.add(indices_Ck, b.mul(b.iota(indices_Ck.shape, 0), shape.width))
 
 
-def _largest(b: Builder, error: Value, shape: UpdateShape) -> Value:
+def _largest_indices(b: Builder, error: Value, shape: UpdateShape) -> Value:
     """Return the indices of the k largest magnitudes of each chunk, in ascending order."""
     error_CW = b.reshape(error, (shape.chunks, shape.width))
     chosen_Ck = b.node("topk", (b.node("abs", (error_CW,)),), k=shape.kept)
@@ -223,7 +279,7 @@ def _scales(b: Builder, kept_Ck: Value) -> Value:
     return b.reshape(b.rescale(rounded_C1, e_C1, shift=SCALE_BITS), (chunks,))
 
 
-def _rebuild(
+def _scattered(
     b: Builder, shape: UpdateShape, indices_Ck: Value, codes_Ck: Value, scales_C: Value,
     elements: int,
 ) -> Value:  # fmt: skip

@@ -28,11 +28,11 @@ import msgspec
 from skerry.base.errors import PeerError
 from skerry.program import F32, I64, Program, TensorType
 
-_SCALE_BITS: Final = 11
+SCALE_BITS: Final = 11
 _WIDTH_BITS: Final = 4
 _SCALE_END: Final = 255 << 3  # the first pattern that is not finite
 _SCALE_SHIFT: Final = 20
-_HEADER_BITS: Final = _SCALE_BITS + _WIDTH_BITS
+HEADER_BITS: Final = SCALE_BITS + _WIDTH_BITS
 
 
 class UpdateError(PeerError):
@@ -74,7 +74,7 @@ class UpdateShape(msgspec.Struct, frozen=True):
         """The most bytes that any update of this shape takes."""
         m = self.golomb
         gaps = self.width // m + self.kept * (1 + (m - 1).bit_length())
-        bits = _HEADER_BITS + self.chunks * (_SCALE_BITS + self.kept + gaps)
+        bits = HEADER_BITS + self.chunks * (SCALE_BITS + self.kept + gaps)
         return -(-bits // 8)
 
     @property
@@ -100,15 +100,8 @@ def pack_update(shape: UpdateShape, indices: bytes, codes: bytes, scales: bytes)
         codes: i64 [C, k], each 1 or -1.
         scales: f32 [C], with at most three bits of significand below the first.
     """
-    tops = [word >> _SCALE_SHIFT for word in _array("I", scales)]
-    assert len(tops) == shape.chunks, "one scale a chunk"
-    assert max(tops) < _SCALE_END, "scales are finite and not negative"
-    least = min(tops)
-    width = (max(tops) - least).bit_length()
-    parts = [format(least, f"0{_SCALE_BITS}b"), format(width, f"0{_WIDTH_BITS}b")]
-    if width:
-        parts += [format(top - least, f"0{width}b") for top in tops]
-    flat, signs = _array("q", indices), _array("q", codes)
+    parts = [scale_words(shape.chunks, scales)]
+    flat, signs = array_of("q", indices), array_of("q", codes)
     assert len(flat) == len(signs) == shape.chunks * shape.kept, "one index and code a value"
     m, told = shape.golomb, shape.kept < shape.width
     words = _remainder_words(m)
@@ -136,26 +129,44 @@ def unpack_update(shape: UpdateShape, data: bytes) -> tuple[bytes, bytes, bytes]
     """
     if len(data) > shape.bytes_max:
         raise UpdateError(f"{len(data)} bytes, and no update has more than {shape.bytes_max}")
-    if 8 * len(data) < _HEADER_BITS:
+    if 8 * len(data) < HEADER_BITS:
         raise UpdateError("the header is cut off")
     text = format(int.from_bytes(data, "big"), f"0{8 * len(data)}b")
-    scales, at = _read_scales(shape, text)
+    scales, at = read_scales(shape.chunks, text)
     indices, codes, at = _read_values(shape, text, at)
     if len(text) - at >= 8 or "1" in text[at:]:
         raise UpdateError("bits are left over")
-    return _bytes(indices), _bytes(codes), _bytes(scales)
+    return bytes_of(indices), bytes_of(codes), bytes_of(scales)
 
 
-def _read_scales(shape: UpdateShape, text: str) -> tuple[array[int], int]:
-    least = int(text[:_SCALE_BITS], 2)
-    width = int(text[_SCALE_BITS:_HEADER_BITS], 2)
-    end = _HEADER_BITS + shape.chunks * width
-    if width > _SCALE_BITS or end > len(text):
+def scale_words(count: int, scales: bytes) -> str:
+    """Return the bits of `count` scales f32: the least, the width, and each above the least."""
+    tops = [word >> _SCALE_SHIFT for word in array_of("I", scales)]
+    assert len(tops) == count, "as many scales as the shape says"
+    assert max(tops) < _SCALE_END, "scales are finite and not negative"
+    least = min(tops)
+    width = (max(tops) - least).bit_length()
+    words = [format(least, f"0{SCALE_BITS}b"), format(width, f"0{_WIDTH_BITS}b")]
+    if width:
+        words += [format(top - least, f"0{width}b") for top in tops]
+    return "".join(words)
+
+
+def read_scales(count: int, text: str) -> tuple[array[int], int]:
+    """Return the bits of `count` scales f32 and where in `text` they end.
+
+    Raises:
+        UpdateError: the bits are not what `scale_words` writes.
+    """
+    least = int(text[:SCALE_BITS], 2)
+    width = int(text[SCALE_BITS:HEADER_BITS], 2)
+    end = HEADER_BITS + count * width
+    if width > SCALE_BITS or end > len(text):
         raise UpdateError("the scales are cut off")
     if not width:
-        above = [0] * shape.chunks
+        above = [0] * count
     else:
-        above = [int(text[at : at + width], 2) for at in range(_HEADER_BITS, end, width)]
+        above = [int(text[at : at + width], 2) for at in range(HEADER_BITS, end, width)]
     if min(above) != 0 or max(above).bit_length() != width:
         raise UpdateError("the scales are not written in the shortest way")
     if least + max(above) >= _SCALE_END:
@@ -205,14 +216,16 @@ def _remainder_words(m: int) -> list[str]:
     return words
 
 
-def _array(code: str, data: bytes) -> array[int]:
+def array_of(code: str, data: bytes) -> array[int]:
+    """Return the integers whose little-endian bytes are `data`."""
     values: array[int] = array(code, data)
     if sys.byteorder == "big":
         values.byteswap()
     return values
 
 
-def _bytes(values: array[int]) -> bytes:
+def bytes_of(values: array[int]) -> bytes:
+    """Return the little-endian bytes of integers, which may be turned round in place."""
     if sys.byteorder == "big":
         values.byteswap()
     return values.tobytes()

@@ -34,14 +34,16 @@ def step_program(
     optimizer: Optimizer,
     shards_per_lane: int,
     *,
+    apply_residual: bool = False,
     profile: Profile = WIDE,
     name: str = "step",
 ) -> Program:
     """Return one optimizer step over the mean gradient of `shards_per_lane` shards.
 
     Ports: the state of `state_types`; every data port of `grad` with a leading axis G; "seeds"
-    i64[G]; the given ports of `grad` as they are. Outputs: the state after; every f32[] metric of
-    `grad`, averaged over the shards.
+    i64[G]; the given ports of `grad` as they are; with `apply_residual` the state "residual"
+    f32[P], which the codec keeps: the gradient is then taken at params - residual. Outputs: the
+    state after; every f32[] metric of `grad`, averaged over the shards.
 
     Raises:
         InvalidProgram: `grad` is not the gradient of one shard with respect to "params".
@@ -60,9 +62,12 @@ def step_program(
         for port in grad.inputs
         if port.role == "given"
     }
+    at_P = state["params"]
+    if apply_residual:
+        at_P = b.sub(at_P, b.input("residual", "state", F32, (elements,)))
     results = []
     for shard in range(shards_per_lane):
-        bound = {"params": state["params"], **given}
+        bound = {"params": at_P, **given}
         bound |= {field: _row(b, value, shard) for field, value in batched.items()}
         bound |= {port.name: _row(b, seeds, shard) for port in grad.inputs if port.role == "chance"}
         results.append(inline(b, grad, bound))
