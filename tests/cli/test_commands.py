@@ -30,7 +30,7 @@ per_device_train_batch_size = 8
 [rounds]
 lanes = 2
 local_steps = 2
-codec = "topk"
+codec = "lowrank"
 [resources]
 workers = 1
 [checkpoint]
