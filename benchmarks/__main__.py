@@ -21,6 +21,7 @@ NAMES = (
     "adjudicate",
     "leaf_gas",
     "attack",
+    "network",
 )
 
 

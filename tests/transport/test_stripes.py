@@ -49,6 +49,20 @@ def test_an_inbox_bounds_frames_and_bytes_but_takes_one_frame_of_any_length() ->
     run(body)
 
 
+def test_an_inbox_that_is_widened_lets_the_waiting_reader_go_on() -> None:
+    async def body() -> None:
+        inbox = Inbox("peer", bytes_max=2)
+        await inbox.put(b"ab")
+        second = asyncio.ensure_future(inbox.put(b"cd"))
+        await asyncio.wait([second], timeout=0.01)
+        assert inbox.full
+        inbox.widen(4)
+        await second
+        assert [await inbox.take(), await inbox.take()] == [b"ab", b"cd"]
+
+    run(body)
+
+
 def test_an_inbox_gives_all_that_came_before_its_end_and_then_says_why_to_everybody() -> None:
     async def body() -> None:
         inbox = Inbox("peer")

@@ -49,6 +49,11 @@ class Inbox:
         """Whether the reader waits for us: then silence is our doing, not the peer's."""
         return self._full
 
+    def widen(self, bytes_max: int) -> None:
+        """Let that many bytes wait from now on."""
+        self._bytes_max = bytes_max
+        self._taken.set()
+
     def _has_room(self, size: int) -> bool:
         if not self._frames:
             return True  # one frame fits, however long it is

@@ -20,7 +20,7 @@ import contextlib
 from collections.abc import Callable
 from typing import final
 
-from skerry.transport.inbox import Inbox
+from skerry.transport.inbox import WAITING_BYTES_MAX, Inbox
 from skerry.transport.iroh_binding import iroh
 from skerry.transport.port import LENGTH_BYTES, LinkCounts, LinkLost, LinkRefused, Pace
 from skerry.transport.stripes import STRIPES, is_striped, stripes
@@ -29,6 +29,7 @@ GREETING = b"skerry/1"
 BEAT = b"\x00"
 READ_BYTES = 1 << 16
 REASON_CHARS_MAX = 120
+STRANGER_BYTES_MAX = 1 << 21
 CODE_CLOSED = 0
 CODE_LOST = 1
 CODE_FULL = 2
@@ -85,7 +86,9 @@ class IrohLink:
         self._key = bytes(connection.remote_id().to_bytes())
         self._peer = self._key.hex()[:16]
         self._counts = LinkCounts()
-        self._inbox = Inbox(self._peer)
+        admitted = frame_bytes_first == frame_bytes_max
+        waiting = WAITING_BYTES_MAX if admitted else STRANGER_BYTES_MAX
+        self._inbox = Inbox(self._peer, bytes_max=waiting)
         self._sending = asyncio.Lock()
         self._stripes_out: list[iroh.SendStream] = []
         loop = asyncio.get_running_loop()
@@ -121,6 +124,7 @@ class IrohLink:
     def admit(self) -> None:
         """Take frames up to the transport's limit from now on."""
         self._frame_bytes_now = self._frame_bytes_max
+        self._inbox.widen(WAITING_BYTES_MAX)
 
     # -- the handshake
 
