@@ -22,6 +22,7 @@ NAMES = (
     "leaf_gas",
     "attack",
     "network",
+    "churn",
 )
 
 

@@ -16,7 +16,6 @@ from skerry.base.errors import PlanError
 from skerry.dataset import Manifest, Report
 from skerry.node.events import RunEvent
 from skerry.node.life import RunResult, run_job
-from skerry.node.network.networks import run_on_network
 from skerry.node.publishing import publish
 from skerry.node.rates import measured_rate
 from skerry.node.submission import (
@@ -113,6 +112,8 @@ def live_job(
         crew = crew_terms(file, plan, report)
         run = run_job(traced.run, file.run_folder, crew, watch=watchers.event)
     else:
+        from skerry.node.network.networks import run_on_network  # loads a library of 18 MB
+
         data = Path(report.folder)
         run = run_on_network(traced.run, file.run_folder, data, network, watch=watchers.event)
     evaluations = tuple(

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from skerry.node.daemon.looking import NetworkUnknown
 from skerry.node.events import RoundFinished, RunEvent, RunStarted
-from skerry.node.network.networks import NoNetwork, run_on_network
+from skerry.node.network.networks import run_on_network
 from skerry.storage import read_lines
 from tests.node.network.plain_nodes import PlainNodes
 from tests.node.small import local_job
@@ -88,7 +89,6 @@ def test_a_killed_submitter_finds_its_job_by_the_same_command(
 
 
 def test_a_network_that_is_none_is_refused_with_the_next_command(tmp_path: Path) -> None:
-    with pytest.raises(NoNetwork, match="no node has written"):
-        run_on_network(local_job(), tmp_path / "run", None, str(tmp_path))
-    with pytest.raises(NoNetwork, match="neither a folder"):
-        run_on_network(local_job(), tmp_path / "run", None, "nowhere")
+    for network in (str(tmp_path), "nowhere"):
+        with pytest.raises(NetworkUnknown, match="names no network"):
+            run_on_network(local_job(), tmp_path / "run", None, network)

@@ -125,6 +125,9 @@ class LocalNetwork:
         """Start the process of one node, for the first time or once more after its end."""
         home = self.root / node.name
         node.key = NodeHome(home).key()[0].hex()  # so that the others' words about it have a name
+        if not NodeHome(home).settings.exists():  # else each would take all cores for itself
+            share = f"[limits]\nshare = {max(1, len(self.nodes))}\n"
+            write_file(NodeHome(home).settings, share.encode())
         roles = ["seed"] if node is self.seed else ["solver", "verifier"]
         invite = [self.invite] if self.invite and node is not self.seed else []
         command = [sys.executable, "-m", "skerry", "join", *invite, "--home", str(home), "--json"]

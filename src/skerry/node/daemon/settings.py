@@ -54,7 +54,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     Attributes:
         memory_gib: memory of a worker; 0 sets no limit.
-        cores: cores of a worker; 0 takes all that this process may use.
+        cores: cores of a worker, which stays on them; 0 takes all that this process may use.
+        share: of how many nodes on this machine this is one: the threads are divided by it.
         nice: how far workers stand back behind other programs, 0 to 19.
         upload_mbit: bandwidth that goes out, Mbit/s; 0 sets no limit.
         download_mbit: bandwidth that comes in, Mbit/s; 0 sets no limit.
@@ -62,6 +63,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     memory_gib: _Some = 0.0
     cores: Annotated[int, Meta(ge=0, le=4096)] = 0
+    share: Annotated[int, Meta(ge=1, le=4096)] = 1
     nice: Annotated[int, Meta(ge=0, le=19)] = 10
     upload_mbit: _Some = 0.0
     download_mbit: _Some = 0.0
@@ -75,7 +77,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def threads(self) -> int:
         """Compute threads of a worker."""
         here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return min(self.cores, here or 1) if self.cores else here or 1
+        lent = min(self.cores, here or 1) if self.cores else here or 1
+        return max(1, lent // self.share)
 
     @property
     def upload(self) -> float | None:

@@ -18,47 +18,58 @@ from skerry.base.errors import NodeError, PeerError
 from skerry.messages.leased import NodeAddress
 from skerry.messages.membership import Call
 from skerry.messages.wire import decode_as
+from skerry.node.daemon.looking import ask_roster, find_invite
 from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult
 from skerry.node.network.plain import NODE_NAME, PlainNode
 from skerry.node.network.roads import Roads
-from skerry.node.network.submitter import NetworkTerms, submit_job
+from skerry.node.network.submitter import NetworkTerms, kept_assignment, submit_job
 from skerry.node.telling import Watch
 from skerry.storage import RunFolder, read_file
-from skerry.transport import Link
+from skerry.transport import Link, Transport
+from skerry.transport.iroh_transport import IrohTransport
 
 _ANSWER_SECONDS = 10.0
 
 
 class NoNetwork(NodeError):
-    """There is no network where the user said that one is."""
+    """Nobody in a network takes jobs."""
 
     code = "node.network"
 
-    def __init__(self, network: str, reason: str) -> None:
+    def __init__(self, network: str) -> None:
         super().__init__(
-            f"no network at {network!r}: {reason}",
-            next_step="start one with `skerry up`, and give its folder or an invite",
+            f"no node of {network[:80]!r} that can be called takes jobs",
+            next_step="look who is there with `skerry nodes`; `skerry join` adds a node",
         )
 
 
-def find_nodes(network: str, count: int) -> list[NodeAddress]:
-    """Return at most `count` nodes of a network that take jobs.
+async def find_nodes(transport: Transport, network: str, count: int) -> list[NodeAddress]:
+    """Return at most `count` nodes of a network that take jobs, those that compute fastest first.
 
     Raises:
-        NoNetwork: there is no network, or nobody in it.
+        NoNetwork: nobody there takes jobs.
+        NetworkUnknown, InviteWrong, NobodyAnswered: there is no way in.
     """
-    folder = Path(network)
-    if not folder.is_dir():
-        raise NoNetwork(network, "it is neither a folder of `skerry up` nor an invite")
+    found = _plain_nodes(Path(network))
+    if not found:
+        known = await ask_roster(transport, find_invite(network))
+        takers = [it for it in known if "solver" in it.roles and it.endpoints]
+        takers.sort(key=lambda it: (-it.capability.rate, it.signer))
+        found = [NodeAddress(it.signer, it.endpoints[0]) for it in takers]
+    if not found:
+        raise NoNetwork(network)
+    return found[:count]
+
+
+def _plain_nodes(folder: Path) -> list[NodeAddress]:
+    """Return the nodes without a daemon that wrote their address below a folder."""
     found = []
-    for path in sorted(folder.glob(f"*/{NODE_NAME}")):
+    for path in sorted(folder.glob(f"*/{NODE_NAME}")) if folder.is_dir() else []:
         with contextlib.suppress(msgspec.MsgspecError):
             node = msgspec.json.decode(read_file(path), type=PlainNode)
             found.append(NodeAddress(bytes.fromhex(node.key), node.address))
-    if not found:
-        raise NoNetwork(network, "no node has written its address there")
-    return found[:count]
+    return found
 
 
 def run_on_network(
@@ -84,16 +95,17 @@ def run_on_network(
         NoNetwork, NobodyLeased, JobGone: see there.
         RunFailed, RunBlocked, RunCrashing, RunConflict: as for a local run.
     """
-    if terms is None:
-        terms = NetworkTerms(find_nodes(network, job.config.lanes))
-    return asyncio.run(_submit(job, RunFolder(folder), data, terms, watch))
+    return asyncio.run(_submit(job, RunFolder(folder), data, network, terms, watch))
 
 
 async def _submit(
-    job: RunJob, folder: RunFolder, data: Path | None, terms: NetworkTerms, watch: Watch
+    job: RunJob,
+    folder: RunFolder,
+    data: Path | None,
+    network: str,
+    terms: NetworkTerms | None,
+    watch: Watch,
 ) -> RunResult:
-    from skerry.transport.iroh_transport import IrohTransport
-
     key_file = folder.root / "keys" / "submitter.key"
     load_key(key_file)
     transport = IrohTransport(read_file(key_file))
@@ -108,6 +120,10 @@ async def _submit(
         return await transport.listen(accept)
 
     try:
+        if terms is None:
+            kept = kept_assignment(folder, job)
+            found = kept.nodes if kept else await find_nodes(transport, network, job.config.lanes)
+            terms = NetworkTerms(found)
         return await submit_job(job, folder, data, terms, listen, Roads(transport), watch)
     finally:
         await transport.close()

@@ -2,29 +2,35 @@
 
 What    `Pantry.bring(names)` fetches from whoever has them; `serve` answers others.
 Why     Messages name blobs by digest, and nodes share no disk.
+Rule    Who should have a blob is asked before the others are. A node that could not be reached is
+        not asked again for a while: what it held is made again sooner than it comes back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
 
 from skerry.base.errors import PeerError
 from skerry.messages.leased import NodeAddress
 from skerry.messages.membership import Call
-from skerry.messages.rounds import Supply, Want
-from skerry.messages.wire import decode_as
-from skerry.node.network.roads import Roads, hear, say
-from skerry.storage import BlobStore, StorageError
-from skerry.storage.blobs import BlobMissing
-from skerry.transport import FRAME_BYTES_MAX, Link
+from skerry.node.network.blobs import BlobClient, BlobServer, BlobsUnavailable
+from skerry.node.network.roads import Roads
+from skerry.storage import BlobStore
+from skerry.transport import Link
 
-_SECONDS = 30.0
+_SHUN_SECONDS = 10.0
 
 
 class Pantry:
-    """The blobs of one job."""
+    """The blobs of one job.
+
+    Args:
+        store: where they are.
+        job: the job.
+        roads: how other nodes are called.
+        peers: returns who may have them; those who are to be asked first come first.
+    """
 
     def __init__(
         self,
@@ -37,6 +43,9 @@ class Pantry:
         self._job = job
         self._roads = roads
         self._peers = peers
+        self._client = BlobClient(store, self._call)
+        self._server = BlobServer(store, lambda key, blob: True)  # who calls was looked at before
+        self._shunned: dict[bytes, float] = {}
         self.bytes_fetched = 0
 
     def lacks(self, names: Iterable[bytes | None]) -> list[bytes]:
@@ -51,42 +60,31 @@ class Pantry:
         Args:
             names: the blobs; None stands for none.
             first: keys of nodes to ask before the others.
+
+        Raises:
+            StorageError: the disk is full or forbids it.
         """
         left = self.lacks(names)
-        peers = sorted(self._peers(), key=lambda it: it.key not in first)
-        for peer in peers:
-            if not left:
-                break
-            with contextlib.suppress(PeerError, TimeoutError):
-                await self._ask(peer, left)
-            left = self.lacks(left)
+        now = asyncio.get_running_loop().time()
+        peers = [it for it in self._peers() if self._shunned.get(it.key, 0.0) <= now]
+        likely = [it for it in peers if it.key in first]
+        for asked in (likely, [it for it in peers if it.key not in first]):
+            if left and asked:
+                try:
+                    self.bytes_fetched += (await self._client.fetch(left, asked)).bytes
+                except BlobsUnavailable as error:
+                    left = list(error.missing)
+                else:
+                    left = []
         return left
 
-    async def _ask(self, peer: NodeAddress, names: Sequence[bytes]) -> None:
-        link = await self._roads.call(peer, Call("blobs", self._job))
+    async def _call(self, peer: NodeAddress) -> Link:
         try:
-            for name in names:
-                await say(link, Want((name,)))
-                async with asyncio.timeout(_SECONDS):
-                    supply = await hear(link, bytes_max=FRAME_BYTES_MAX)
-                if isinstance(supply, Supply) and supply.programs:
-                    self.bytes_fetched += len(supply.programs[0])
-                    await asyncio.to_thread(self._keep, name, supply.programs[0])
-        finally:
-            await link.close()
-
-    def _keep(self, name: bytes, content: bytes) -> None:
-        from skerry.storage import blob_digest
-
-        if blob_digest(content) == name:
-            self.store.put(content)
+            return await self._roads.call(peer, Call("blobs", self._job))
+        except (PeerError, TimeoutError):
+            self._shunned[peer.key] = asyncio.get_running_loop().time() + _SHUN_SECONDS
+            raise
 
     async def serve(self, link: Link) -> None:
         """Answer one caller until he is gone."""
-        while True:
-            want = decode_as(Want, await link.receive())
-            found = []
-            for name in want.programs:
-                with contextlib.suppress(BlobMissing, StorageError):
-                    found.append(await asyncio.to_thread(self.store.get, name))
-            await say(link, Supply(tuple(found)))
+        await self._server.serve(link)

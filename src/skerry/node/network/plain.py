@@ -1,7 +1,7 @@
 """A plain node: one process that takes parts in jobs, without a roster, an owner's policy or pay.
 
 What    `python -m skerry.node.network.plain --folder FOLDER` listens over QUIC with the key in
-        FOLDER/node.key, writes where into FOLDER/node.json, and takes every job it is given.
+        FOLDER/node.key, writes where into FOLDER/plain.json, and takes every job it is given.
 Why     The run of a job over several nodes can be tried, measured and killed on its own.
 """
 
@@ -28,7 +28,7 @@ from skerry.node.processes import CrewTerms
 from skerry.storage import make_folder, read_file, write_file
 from skerry.transport import Link
 
-NODE_NAME = "node.json"
+NODE_NAME = "plain.json"
 _CALL_SECONDS = 10.0
 
 

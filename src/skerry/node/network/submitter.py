@@ -129,7 +129,7 @@ async def submit_job(
     folder.lock()
     try:
         key, by = load_key(folder.root / "keys" / "submitter.key")
-        assignment = _kept(folder, job)
+        assignment = kept_assignment(folder, job)
         offering: list[NodeAddress] = list(assignment.nodes if assignment else terms.nodes)
         pantry = Pantry(folder.blobs, job.config.job, roads, lambda: offering)
 
@@ -165,7 +165,7 @@ async def submit_job(
         folder.unlock()
 
 
-def _kept(folder: RunFolder, job: RunJob) -> Assignment | None:
+def kept_assignment(folder: RunFolder, job: RunJob) -> Assignment | None:
     """Return the assignment of an earlier session of this very job."""
     path = folder.root / "assignment"
     if not path.is_file():

@@ -1,0 +1,84 @@
+"""What the benchmarks of the network share: a network of processes, and a job ready to run.
+
+What    `LiveNetwork` is `skerry up` as a process, without a chain; `ready_job` prepares the data of
+        a job file and traces its model, so that only the run itself is timed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skerry.node.submission import TracedJob, load_job, prepare_data, trace_job
+
+JOBS = Path(__file__).parents[1] / "jobs"
+STOP_SECONDS = 30.0
+
+
+@dataclass
+class LiveNetwork:
+    """A network below `folder` with `count` nodes beside its seed."""
+
+    folder: Path
+    count: int = 4
+    nodes: dict[str, Any] = field(default_factory=dict)
+    _process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> LiveNetwork:
+        """Start the processes and wait until all are ready."""
+        for number in range(1, self.count + 1):  # as the workers of a local run: not stood back
+            home = self.folder / f"node-{number}"
+            home.mkdir(parents=True, exist_ok=True)
+            (home / "node.toml").write_text(f"[limits]\nnice = 0\nshare = {self.count}\n")
+        command = [sys.executable, "-m", "skerry", "up", "--nodes", str(self.count)]
+        self._process = subprocess.Popen(
+            [*command, "--no-chain", "--folder", str(self.folder), "--json"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            said = json.loads(line)
+            if "nodes" in said:
+                self.nodes = said["nodes"]
+                break
+        if not self.nodes:
+            raise RuntimeError("the network did not come up")
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        """End all processes, politely first."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.communicate(timeout=STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.communicate()
+
+    @property
+    def solvers(self) -> list[str]:
+        """The nodes that take jobs, by the order of their keys, in which they are asked."""
+        names = [name for name in self.nodes if name != "seed"]
+        return sorted(names, key=lambda name: str(self.nodes[name]["key"]))
+
+    def kill(self, name: str, *, disk: bool) -> None:
+        """Kill a node as `kill -9` does; take its folder away too if `disk`."""
+        os.kill(int(self.nodes[name]["pid"]), signal.SIGKILL)
+        if disk:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+def ready_job(name: str, folder: Path, changes: Sequence[str]) -> tuple[TracedJob, Path]:
+    """Return a job of `jobs/`, traced, and the folder of its data, with all files in `folder`."""
+    file = load_job(JOBS / f"{name}.toml", [*changes, f"output_dir={folder / 'run'}"])
+    report = prepare_data(file)
+    return trace_job(file, report), Path(report.folder)
