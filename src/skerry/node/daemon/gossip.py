@@ -313,7 +313,6 @@ class Gossip:
         """Ask a watched peer every beat over a link of its own, and again over a new one."""
         silence = encode(RosterNews((), (), 0))
         while True:
-            was_lost = self.lost(key)
             watched.pulse = watched.pulse.asked(self.clock.now())
             with contextlib.suppress(PeerError, TimeoutError):
                 async with asyncio.timeout(watched.pulse.most):
@@ -324,9 +323,9 @@ class Gossip:
                         async with asyncio.timeout(watched.pulse.most + watched.pulse.beat):
                             await link.send(silence)
                             await hear(link, RosterNews)
+                        was_lost = self.lost(key)
                         watched.pulse = watched.pulse.answered(self.clock.now())
                         if was_lost:
-                            was_lost = False
                             self.told("returned", {"node": key.hex()})
                         await asyncio.sleep(watched.pulse.beat)
                 except LinkLost as lost:
