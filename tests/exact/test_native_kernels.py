@@ -151,16 +151,44 @@ def test_the_product_of_int16_is_that_of_integers_at_the_bound(
     b[:, 0] = 2048
     c = torch.empty(2, m, n, dtype=torch.float64)
     left = a.transpose(1, 2).contiguous() if turned else a
-    words = k.gemm16_step(
-        k.Place(0, 0), k.Place(1, 0), k.Place(2, 0), (2, m * terms, n * terms), (m, n, terms),
+    words = k.product_step(
+        k.H2, k.Place(0, 0), k.Place(1, 0), k.Place(2, 0), (2, m * terms, n * terms), (m, n, terms),
         (1, m) if turned else (terms, 1), (terms, 1),
     )  # fmt: skip
 
     def run() -> Tensor:
-        k.run_words(words, (left, b, c), k.gemm16_scratch(n))
+        k.run_words(words, (left, b, c), k.product_scratch(k.H2, n))
         return c
 
     assert torch.equal(at_level(level, run).long(), a.long() @ b.long().transpose(1, 2))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("m", "n", "terms"), [(1, 1, 1), (7, 5, 3), (6, 8, 2), (13, 33, 600), (97, 17, 257)]
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_product_of_wide_integers_is_exact_at_the_bound(
+    level: str, m: int, n: int, terms: int, turned: bool
+) -> None:
+    draw = torch.Generator().manual_seed(m + n + terms)
+    bound = 1 << (52 - terms.bit_length()) // 2  # so that every partial sum stays below 2^53
+    a = torch.randint(0, 2, (2, m, terms), generator=draw) * 2 * bound - bound
+    b = torch.randint(-bound, bound + 1, (2, n, terms), generator=draw)
+    b[:, 0] = bound
+    c = torch.empty(2, m, n, dtype=torch.float64)
+    left = (a.transpose(1, 2) if turned else a).double().contiguous()
+    right = b.transpose(1, 2).double().contiguous() if turned else b.double()
+    words = k.product_step(
+        k.F8, k.Place(0, 0), k.Place(1, 0), k.Place(2, 0), (2, m * terms, n * terms),
+        (m, n, terms), (1, m) if turned else (terms, 1), (1, n) if turned else (terms, 1),
+    )  # fmt: skip
+
+    def run() -> Tensor:
+        k.run_words(words, (left, right, c), k.product_scratch(k.F8, n))
+        return c
+
+    assert torch.equal(at_level(level, run).long(), a @ b.transpose(1, 2))
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -35,7 +35,8 @@ SIZE: Final = (4, 8, 1, 8, 2)
 
 (
     _TILE, _REDUCE, _QUANT_COLS, _TAKE, _SCATTER, _TOPK, _CUMSUM, _GEMM16, _UNFOLD, _ARGMAX,
-) = range(1, 11)  # fmt: skip
+    _GEMM64,
+) = range(1, 12)  # fmt: skip
 
 OUTER_MAX: Final = 8
 REDUCE_MAX: Final = 5
@@ -232,20 +233,25 @@ def unfold_step(x: Place, dims: Sequence[tuple[int, int]], out: Place) -> list[i
     )  # fmt: skip
 
 
-def gemm16_step(
-    a: Place, b: Place, out: Place, batch: tuple[int, int, int], sizes: tuple[int, int, int],
-    a_strides: tuple[int, int], b_strides: tuple[int, int],
+def product_step(
+    kind: int, a: Place, b: Place, out: Place, batch: tuple[int, int, int],
+    sizes: tuple[int, int, int], a_strides: tuple[int, int], b_strides: tuple[int, int],
 ) -> list[int]:  # fmt: skip
-    """Lay out a product of int16: batch is (count, stride of a, stride of b), sizes M, N, K."""
+    """Lay out a product of int16 (H2) or of integers in float64 (F8).
+
+    `batch` is (count, stride of a, stride of b), `sizes` are M, N, K.
+    """
     return _step(
-        _GEMM16, a.slot, a.offset, b.slot, b.offset, out.slot, out.offset, *batch, *sizes,
-        *a_strides, *b_strides,
+        _GEMM16 if kind == H2 else _GEMM64, a.slot, a.offset, b.slot, b.offset, out.slot,
+        out.offset, *batch, *sizes, *a_strides, *b_strides,
     )  # fmt: skip
 
 
-def gemm16_scratch(n: int) -> int:
+def product_scratch(kind: int, n: int) -> int:
     """Return the bytes of scratch that a product with `n` columns needs."""
-    return 2 * 480 * (102 + 16 * -(-n // 16)) + 64
+    if kind == H2:
+        return 2 * 480 * (102 + 16 * -(-n // 16)) + 64
+    return 8 * 256 * (198 + 8 * -(-n // 8)) + 64
 
 
 def take_step(

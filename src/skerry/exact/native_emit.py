@@ -204,14 +204,15 @@ class Emitter:
             op.out.elements // size, v.val.kind,
         )  # fmt: skip
 
-    def _gemm16(self, op: Op) -> list[int]:
+    def _product(self, op: Op) -> list[int]:
         a, b = op.reads
+        kind = a.val.kind
         m, terms = a.shape[-2:]
         n = b.shape[-2]
         batch = (a.shape[0], a.strides[0], b.strides[0]) if len(a.shape) == 3 else (1, 0, 0)
-        self._reserve(k.gemm16_scratch(n))
-        return k.gemm16_step(
-            place(a), place(b), place(op.out), batch, (m, n, terms),
+        self._reserve(k.product_scratch(kind, n))
+        return k.product_step(
+            kind, place(a), place(b), place(op.out), batch, (m, n, terms),
             (a.strides[-2], a.strides[-1]), (b.strides[-2], b.strides[-1]),
         )  # fmt: skip
 
@@ -233,7 +234,8 @@ _WRITERS: Final[dict[str, Callable[[Emitter, Op], list[int]]]] = {
     "quant_cols": Emitter._quant_cols,
     "take": Emitter._take,
     "scatter": Emitter._scatter,
-    "gemm16": Emitter._gemm16,
+    "gemm16": Emitter._product,
+    "dot": Emitter._product,
     "topk": Emitter._topk,
     "cumsum": Emitter._cumsum,
     "argmax": Emitter._argmax,

@@ -195,7 +195,7 @@ class NativeExecutable:
         segments: list[Segment] = []
         emitter = Emitter()
         for index, step in enumerate(steps):
-            if isinstance(step, Op) and step.form in _PRODUCTS:
+            if isinstance(step, Op) and step.form in _PRODUCTS and not _is_ours(step):
                 segments.append(_PRODUCTS[step.form](self, step))
                 continue
             begin = len(words)
@@ -275,6 +275,11 @@ class NativeExecutable:
                 torch.addmm(out, other, columns, out=out)
 
         return correlate
+
+
+def _is_ours(op: Op) -> bool:
+    """Return whether the C kernels multiply faster than the BLAS: with AVX2, on one thread."""
+    return op.form == "dot" and k.native().level() == "avx2" and torch.get_num_threads() == 1
 
 
 _PRODUCTS: Final[dict[str, Callable[[NativeExecutable, Op], Callable[[], object]]]] = {

@@ -4,6 +4,7 @@
 #include "machine.h"
 #include "reduce.h"
 #include "gemm16.h"
+#include "gemm64.h"
 
 static void N(run)(const i64 *words, i64 first, i64 last, char *const *bases, char *scratch) {
     for (const i64 *w = words + first; w < words + last; w += w[1]) {
@@ -17,6 +18,7 @@ static void N(run)(const i64 *words, i64 first, i64 last, char *const *bases, ch
         case STEP_CUMSUM: N(run_cumsum)(w, bases, scratch); break;
         case STEP_ARGMAX: N(run_argmax)(w, bases, scratch); break;
         case STEP_GEMM16: N(run_gemm16)(w, bases, scratch); break;
+        case STEP_GEMM64: N(run_gemm64)(w, bases, scratch); break;
         case STEP_UNFOLD: N(run_unfold)(w, bases, scratch); break;
         default: return;
         }

@@ -58,16 +58,20 @@ f64 skerry_reduce_big(f32 x, i64 *quadrant) {
 #pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
 #define N(name) JOIN(name, avx2)
 #define WIDE_INT16 1
+#define MULTIPLY_ADD 1
 #include "level.h"
 #undef WIDE_INT16
+#undef MULTIPLY_ADD
 #undef N
 #pragma GCC pop_options
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt")
 #define N(name) JOIN(name, avx512)
 #define WIDE_INT16 1
+#define MULTIPLY_ADD 1
 #include "level.h"
 #undef WIDE_INT16
+#undef MULTIPLY_ADD
 #undef N
 #pragma GCC pop_options
 #else
@@ -85,7 +89,7 @@ static int best_level(void) {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         return 2;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) return 1;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma")) return 1;
 #endif
     return 0;
 }
