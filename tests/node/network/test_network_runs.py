@@ -68,23 +68,26 @@ def test_a_node_that_dies_changes_no_bit(
 def test_a_lost_lane_is_made_again_from_the_last_copy(
     undisturbed: str, job: RunJob, hold_rounds: int, tmp_path: Path
 ) -> None:
-    ran: dict[int, str] = {}
-
     def on_event(ring: Ring, event: RunEvent) -> None:
-        if isinstance(event, LaneFinished) and event.lane == 0:
-            ran[event.round] = event.worker.rpartition(".")[0]
-        if isinstance(event, RoundFinished) and event.round == 6:
+        if isinstance(event, LaneFinished) and (event.round, event.lane) == (6, 0):
             names = [nickname(it.address.key) for it in ring.nodes if it.address]
-            ring.kill(names.index(ran[6]), disk=True)  # lane 0's own state was on this disk
+            runner = names.index(event.worker.rpartition(".")[0])
+            ring.kill(runner, disk=True)  # lane 0's own state was on this disk
 
-    ring = Ring(tmp_path, job, hold_rounds=hold_rounds, on_event=on_event)
-    assert ring.run().root.hex() == undisturbed
-    said = [words for node in ring.nodes for words in node.said]
-    again = any("made again by replay" in words for words in said)
+    again = False
+    for turn in range(3):  # another node may have fetched the state before this one died
+        root = tmp_path / str(turn)
+        root.mkdir()
+        ring = Ring(root, job, hold_rounds=hold_rounds, on_event=on_event)
+        assert ring.run().root.hex() == undisturbed
+        said = [words for node in ring.nodes for words in node.said]
+        again |= any("made again by replay" in words for words in said)
+        if again or hold_rounds or job.config.exchange == "every-step":
+            break
     if job.config.exchange == "every-step":
         assert not again  # such a lane has no state of its own
     elif hold_rounds == 0:
-        assert again  # nobody else has a copy; with copies it depends on when the node died
+        assert again  # nobody else had a copy
 
 
 def test_two_nodes_that_die_at_once_change_no_bit(
