@@ -17,7 +17,15 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from skerry.messages.fields import Count, Digest, NamedDigests, PublicKey, SignedMessage
+from skerry.messages.fields import (
+    Count,
+    Digest,
+    NamedDigests,
+    PublicKey,
+    SignedMessage,
+    require_ascending,
+)
+from skerry.messages.membership import ChainAddress
 from skerry.messages.receipts import SHARDS_MAX, Receipt
 from skerry.messages.rounds import LANES_MAX, Digests, Lane, Round, RoundRecord, RunConfig, Text
 
@@ -40,6 +48,35 @@ class NodeAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array
     address: Address
 
 
+class Party(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """A node by its key, and the address that is staked and paid for it."""
+
+    key: PublicKey
+    address: ChainAddress
+
+
+class Awarded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where on a chain a job's money lies, and whose it may become.
+
+    Attributes:
+        chain: the chain's id.
+        market: the market's contract.
+        job: the job's name there.
+        parties: everyone who has a part in it but the submitter, ascending by key.
+    """
+
+    chain: Count
+    market: ChainAddress
+    job: Digest
+    parties: Annotated[tuple[Party, ...], Meta(min_length=1, max_length=NODES_MAX)]
+
+    def __post_init__(self) -> None:
+        """Hold the parties in one order, and each address to one of them."""
+        require_ascending("parties", [it.key for it in self.parties])
+        if len({it.address for it in self.parties}) != len(self.parties):
+            raise ValueError("two parties have one address")
+
+
 class Assignment(SignedMessage, frozen=True, kw_only=True, tag="assignment/1"):
     """A node's part in a job, signed by whoever submits it.
 
@@ -49,6 +86,8 @@ class Assignment(SignedMessage, frozen=True, kw_only=True, tag="assignment/1"):
         programs: blobs of the canonical Programs, by what they are for, ascending by name.
         files: blobs of the prepared data, by the names of the files.
         nodes: the leased nodes; the first coordinates first, the next ones stand by in this order.
+        observers: nodes that keep the job's records and run no lane of it, as auditors do.
+        awarded: where its money lies; None where nobody is paid.
         source: where the submitter answers for blobs while it lives.
         holders: how many other nodes keep a lane's own state.
         hold_rounds: rounds between two such times; 0 keeps none elsewhere.
@@ -59,13 +98,16 @@ class Assignment(SignedMessage, frozen=True, kw_only=True, tag="assignment/1"):
     programs: NamedDigests
     files: Annotated[tuple[tuple[FileName, Digest], ...], Meta(max_length=FILES_MAX)] = ()
     nodes: Annotated[tuple[NodeAddress, ...], Meta(min_length=1, max_length=NODES_MAX)]
+    observers: Annotated[tuple[NodeAddress, ...], Meta(max_length=NODES_MAX)] = ()
+    awarded: Awarded | None = None
     source: NodeAddress | None = None
     holders: Annotated[int, Meta(ge=0, le=16)] = 1
     hold_rounds: Round = 5
 
     def __post_init__(self) -> None:
         """Refuse a node that is named twice."""
-        if len({node.key for node in self.nodes}) != len(self.nodes):
+        every = (*self.nodes, *self.observers)
+        if len({node.key for node in every}) != len(every):
             raise ValueError("a node is assigned twice")
 
 

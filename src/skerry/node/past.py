@@ -143,17 +143,19 @@ class PastRun:
 
     def _nearest(self, number: int) -> tuple[int, dict[str, Tensor]]:
         """Return the latest state at or before round `number` that is at hand."""
-        for at, state in self._globals.items():
-            if at == number:
-                return at, state
+        known = max((at for at in self._globals if at <= number), default=-1)
+        if known == number:
+            return known, self._globals[known]
         for it in reversed(self.folder.checkpoints()):
             if (
-                it.round <= number
+                known < it.round <= number
                 and it.job == self.lanes.job
                 and self.folder.blobs.holds(it.state)
             ):
                 blob = self.folder.blobs.get(it.state)
                 return it.round, read_state(blob, self.lanes.global_types)
+        if known >= 0:
+            return known, self._globals[known]
         return 0, self.lanes.initial_from(self.folder.blobs)
 
     def _update(self, number: int, lane: int, globals_: Mapping[str, Tensor]) -> bytes:
@@ -178,6 +180,14 @@ class PastRun:
         for at in range(start, number):
             state = self._run_lane(at, lane, self.globals_at(at), state).state
         return state
+
+    def held_before(self, number: int, lane: int) -> list[bytes]:
+        """Return the blobs that a unit of that round and lane starts from, as records name them."""
+        records = [self._record(at) for at in range(number)]
+        names = [it.update for record in records if record for it in record.lanes]
+        last = records[-1] if records else None
+        state = last.lanes[lane].state if last else None
+        return names if state is None else [state, *names]
 
     def _run_lane(
         self, number: int, lane: int, globals_: Mapping[str, Tensor], own: Mapping[str, Tensor]

@@ -69,3 +69,15 @@ class Sight:
         everyone = (1 << self.terms.seats) - 1
         closed = audit.revealed == everyone or self.phase(audit) > 2
         return draw_seed(self.job, epoch, audit.pot) if closed else None
+
+
+def edges(sight: Sight) -> list[int]:
+    """Return the seconds at which something new may be due in a job."""
+    state, terms = sight.state, sight.terms
+    if state.closed:
+        return []
+    found = [state.quiet + 1, terms.ends + 1]
+    for it in state.ring.values():
+        offsets = (terms.delay, *(terms.phase * at for at in range(1, 5)), terms.window)
+        found += [it.committed + after + 1 for after in offsets]
+    return found

@@ -29,7 +29,8 @@ from skerry.messages.wire import decode_as, encode
 from skerry.node.clocks import RealClock
 from skerry.node.dispute import draw_lie, party_of, read_receipt, receipt_of_party
 from skerry.node.keys import load_key
-from skerry.node.market.desk import Desk, Order, Place, Said, obey, open_desk
+from skerry.node.market.desk import Desk, obey, open_desk
+from skerry.node.market.orders import Order, Place, Said
 from skerry.node.past import PastRun
 from skerry.roles.client import Asking
 from skerry.settle import Job, Limits

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from skerry.node.market.desk import Order
+from skerry.node.market.orders import Order
 from skerry.node.market.statements import earnings_of, invoice_of
 from skerry.roles.statement import Because, Found
 from tests.node.market.ground import (

@@ -19,7 +19,8 @@ from skerry.chain.errors import (
 )
 from skerry.node.keys import KeyUnsafe
 from skerry.node.market.awarding import OffersShort, award
-from skerry.node.market.desk import Order, obey, open_desk, read_config
+from skerry.node.market.desk import obey, open_desk, read_config
+from skerry.node.market.orders import Order
 from skerry.node.market.statements import NoMarket, earnings_of
 from tests.node.market.ground import ASKING, TOKENS, InProcess, Market, small_run
 

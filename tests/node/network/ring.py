@@ -130,6 +130,7 @@ class Ring:
     root: Path
     job: RunJob
     count: int = 3
+    observers: int = 0
     holders: int = 1
     hold_rounds: int = 3
     on_event: Callable[[Ring, RunEvent], None] = lambda ring, event: None
@@ -152,7 +153,8 @@ class Ring:
 
     async def _run(self, lose_at: int | None) -> RunResult:
         shared = MemoryTransport()
-        self.nodes = [Node(self.root / f"node-{at}", shared) for at in range(self.count)]
+        every = range(self.count + self.observers)
+        self.nodes = [Node(self.root / f"node-{at}", shared) for at in every]
         addresses = [await node.start() for node in self.nodes]
         try:
             async with asyncio.timeout(90):
@@ -179,7 +181,12 @@ class Ring:
                 self.job,
                 RunFolder(self.root / "submitter"),
                 None,
-                NetworkTerms(addresses, self.holders, self.hold_rounds),
+                NetworkTerms(
+                    addresses[: self.count],
+                    addresses[self.count :],
+                    holders=self.holders,
+                    hold_rounds=self.hold_rounds,
+                ),
                 listen,
                 Roads(transport),
                 self._told,

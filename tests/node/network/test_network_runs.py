@@ -8,8 +8,11 @@ import pytest
 
 from skerry.base.chance import Chance
 from skerry.base.ids import nickname
+from skerry.node.dispute import read_receipt
 from skerry.node.events import LaneFinished, RoundFinished, RunEvent, RunStarted
+from skerry.node.ledger import read_record
 from skerry.node.life import RunJob
+from skerry.node.past import PastRun
 from skerry.storage import RunFolder
 from tests.node.network.ring import Ring
 from tests.node.small import every_step_job, local_job
@@ -48,6 +51,23 @@ def test_the_bits_are_those_of_a_local_run(job: RunJob, undisturbed: str, tmp_pa
     last = RunFolder(tmp_path / "submitter").last_checkpoint()
     assert last is not None
     assert last.root.hex() == undisturbed
+
+
+def test_an_observer_keeps_the_run_and_runs_no_lane(
+    job: RunJob, undisturbed: str, tmp_path: Path
+) -> None:
+    ring = Ring(tmp_path, job, observers=1, on_event=kill_after(4, 0))  # type: ignore[arg-type]
+    assert ring.run().root.hex() == undisturbed
+    names = [nickname(it.address.key) for it in ring.nodes if it.address]
+    ran = {it.worker.rpartition(".")[0] for it in ring.events if isinstance(it, LaneFinished)}
+    assert ran <= set(names[:3])
+    (folder,) = (ring.nodes[3].folder / "jobs").iterdir()
+    replica = RunFolder(folder)
+    records = [read_record(replica, job.config.job, at) for at in range(job.config.rounds)]
+    assert all(record is not None for record in records)
+    assert len(replica.receipts()) == len(RunFolder(tmp_path / "submitter").receipts())
+    past = PastRun.open(folder, backend="torch")
+    assert past.verify(read_receipt(replica.receipts()[-1])).equal
 
 
 @pytest.mark.parametrize("disk", [False, True], ids=["disk kept", "disk lost"])

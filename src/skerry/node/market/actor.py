@@ -40,7 +40,7 @@ from skerry.roles.auditor import (
 from skerry.roles.coordinator import commit_due, word_on
 from skerry.roles.course import Course
 from skerry.roles.money import deposit_due, leave_due, standing_offer
-from skerry.roles.sight import Sight
+from skerry.roles.sight import Sight, edges
 from skerry.settle import actions
 from skerry.settle.actions import Action
 
@@ -75,10 +75,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """What a tick came to: the moves that were made, and the chain's second of the next ones."""
+    """What a tick came to: the moves made, the chain's second of the next ones, blobs it lacks."""
 
     moves: tuple[str, ...]
     wake: int | None
+    wanted: Mapping[bytes, tuple[bytes, ...]] = field(default_factory=dict)
 
 
 @dataclass
@@ -92,6 +93,7 @@ class _Part:
     tags: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
     doubted: set[bytes] = field(default_factory=set)
     told: int = 0
+    asked: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -107,6 +109,7 @@ class MarketActor:
         games: the disputes that it plays; None before the first.
         lies: receipts that it answers for with a lie, STEP:NODE:ELEMENT, for demonstrations.
         leaves: whether it takes its money out when nothing keeps it.
+        fetches: whether it waits for a second tick before a replay that lacks blobs.
         offers: the standing offers that it heard, each with its signature.
     """
 
@@ -118,10 +121,12 @@ class MarketActor:
     games: Games | None = None
     lies: Mapping[bytes, str] = field(default_factory=dict)
     leaves: bool = False
+    fetches: bool = False
     offers: dict[bytes, tuple[Offer, bytes]] = field(default_factory=dict)
     _parts: dict[bytes, _Part] = field(default_factory=dict)
     _moves: list[str] = field(default_factory=list)
     _refused: set[Action] = field(default_factory=set)
+    _wanted: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
 
     def _play(self) -> Games:
         """Return the games, which are there from when a dispute concerns this node."""
@@ -263,7 +268,7 @@ class MarketActor:
         Args:
             now: the second that this node takes it to be; the chain's counts where it is later.
         """
-        self._moves, self._refused = [], set()
+        self._moves, self._refused, self._wanted = [], set(), {}
         for _ in range(MOVES_MAX):
             self.hear()
             moved = self._step_games()
@@ -276,7 +281,7 @@ class MarketActor:
                 break
         if self.leaves and (self.games is None or not self.games.open):
             self._leave(max(now, self.wallet.now()))
-        return Ticked(tuple(self._moves), self._wake())
+        return Ticked(tuple(self._moves), self._wake(), self._wanted)
 
     def hear(self) -> None:
         """Take what was told on the board, if it is signed by who it should be."""
@@ -355,6 +360,8 @@ class MarketActor:
                 epoch = sight.state.ring[due.epoch]
                 if epoch.round_to > len(part.engagement.course.rounds):
                     return False  # this node's copy of the run is behind; it is asked again
+                if self.fetches and self._lacks(part, due):
+                    return False  # whoever looks for the blobs ticks again
                 part.findings[due.epoch] = self._replayer(part).replay(due).finding
             elif isinstance(due, TagWanted):
                 if due.epoch not in self._replayer(part).done:
@@ -363,6 +370,18 @@ class MarketActor:
                 part.tags[due.epoch, due.fold] = self._replayer(part).tag(due, self.me)
             else:
                 return due is not None and self._make(due, part.engagement)
+
+    def _lacks(self, part: _Part, due: ReplayWanted) -> bool:
+        """Say, once for each epoch, which blobs would shorten a replay; return whether any."""
+        if due.epoch in part.asked:
+            return False
+        part.asked.add(due.epoch)
+        past = part.engagement.past
+        names = [past.held_before(it.round, it.lane) for it in due.segments]
+        lacking = [it for row in names for it in row if not past.folder.blobs.has(it)]
+        if lacking:
+            self._wanted[part.engagement.job] = tuple(dict.fromkeys(lacking))
+        return bool(lacking)
 
     def _replayer(self, part: _Part) -> Replayer:
         if part.replayer is None:
@@ -473,15 +492,3 @@ class MarketActor:
             found.append(account.ready + 1)
         later = [it for it in found if it > now]
         return min(later, default=None)
-
-
-def edges(sight: Sight) -> list[int]:
-    """Return the seconds at which something new may be due in a job."""
-    state, terms = sight.state, sight.terms
-    if state.closed:
-        return []
-    found = [state.quiet + 1, terms.ends + 1]
-    for it in state.ring.values():
-        offsets = (terms.delay, *(terms.phase * at for at in range(1, 5)), terms.window)
-        found += [it.committed + after + 1 for after in offsets]
-    return found

@@ -1,17 +1,19 @@
 """The client's award: from the offers on a board to one transaction.
 
 What    `award` matches, sizes stakes, locks the budget and everyone's stakes, and returns the job.
-Why     One transaction binds everybody or nobody.
+        `confirm` is how a node looks whether an award that it is shown binds what it says.
+Why     One transaction binds everybody or nobody, and nobody works for an award that is not there.
 """
 
 from __future__ import annotations
 
-from skerry.base.errors import PlanError
+from skerry.base.errors import PeerError, PlanError
 from skerry.chain.errors import FundsShort
 from skerry.chain.rpc import hexed
 from skerry.market import NoMatch
 from skerry.messages.rounds import RunConfig
 from skerry.node.market.actor import MarketActor
+from skerry.node.market.orders import Order
 from skerry.roles.client import Asking, draft
 
 
@@ -53,3 +55,43 @@ def award(actor: MarketActor, config: RunConfig, asking: Asking) -> bytes:
     actor.wallet.make(found.award(), signed)
     actor.keeper.catch_up()
     return terms.job
+
+
+class AwardRefused(PeerError):
+    """A node was shown an award that does not bind what it says."""
+
+    code = "peer.award"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"the award does not hold: {why}",
+            next_step="award the job on the chain of this network, then submit it again",
+        )
+
+
+def confirm(actor: MarketActor, order: Order) -> None:
+    """Look whether an award is on the chain, for that run, and binds this node and its fellows.
+
+    Raises:
+        AwardRefused: it is not, or does not.
+    """
+    site = actor.wallet.site
+    if (order.chain, order.market) != (site.chain, site.market.hex()):
+        raise AwardRefused(f"it is on chain {order.chain}, in another market than this node's")
+    actor.keeper.catch_up()
+    state = actor.keeper.books.jobs.get(bytes.fromhex(order.job))
+    if state is None:
+        raise AwardRefused("the chain knows no job of that name")
+    if state.terms.spec.hex() != order.spec:
+        raise AwardRefused("it is for a run of other terms")
+    if state.closed:
+        raise AwardRefused("that job is closed")
+    solvers = {it.node.hex() for it in state.leases}
+    others = {it.hex() for it in state.terms.auditors[: state.terms.seats]}
+    others |= {state.terms.coordinator.hex()} - {state.terms.submitter.hex()}
+    if set(order.signers.values()) != solvers | others:
+        raise AwardRefused("its parties are not those that it was given")
+    if {order.signers.get(key) for key in order.nodes} != solvers:
+        raise AwardRefused("lanes are given to others than hold its leases")
+    if order.signers.get(order.key) != actor.me.hex():
+        raise AwardRefused("this node holds no part in it")

@@ -11,7 +11,7 @@ Rule    Its folder holds one secret, made silently and readable by its owner alo
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,78 +36,17 @@ from skerry.messages.wire import decode_as
 from skerry.node.clocks import RealClock, wall_seconds
 from skerry.node.keys import read_seed
 from skerry.node.market.actor import Asked, MarketActor, Ticked
-from skerry.node.market.awarding import award
+from skerry.node.market.awarding import award, confirm
 from skerry.node.market.board import FolderBoard
+from skerry.node.market.orders import Order, Place, Said
 from skerry.node.market.wallet import Wallet
 from skerry.program import from_bytes
-from skerry.roles.client import Asking
 from skerry.storage import RunFolder, make_folder, read_file, write_file
 
 if TYPE_CHECKING:
     from skerry.node.past import PastRun
 
 KEY_NAME, PLACE_NAME, JOINED = "market.key", "place.json", "joined"
-
-
-class Place(msgspec.Struct, frozen=True):
-    """Where a desk works: a chain, its contracts, a board, and perhaps a lie to tell.
-
-    Attributes:
-        url: the chain's node.
-        manifest: the file that says where the contracts are.
-        board: folder of the board.
-        backend: how units are replayed.
-        clock: whether this machine's clock counts beside the chain's.
-    """
-
-    url: str
-    manifest: str
-    board: str
-    backend: str = "native"
-    clock: bool = True
-
-
-class Order(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line that a desk is told.
-
-    Attributes:
-        do: "fund", "offer", "award", "join", "tick", "end", "leave" or "quit".
-        amount: what free money shall come to.
-        role: what to offer to be.
-        price: least pay.
-        stake: most that may be locked.
-        lanes: most lanes.
-        job: the job's name on the chain.
-        run: the run's folder.
-        data: the folder of its data.
-        signers: addresses by the public key that signs a node's receipts, both hexadecimal.
-        lies: what this node changed in its units, by receipt.
-        asking: prices, stakes and times of an award.
-    """
-
-    do: str
-    amount: int = 0
-    role: int = 0
-    price: int = 0
-    stake: int = 0
-    lanes: int = 0
-    job: str = ""
-    run: str = ""
-    data: str = ""
-    signers: Mapping[str, str] = {}
-    lies: Mapping[str, str] = {}
-    asking: Asking | None = None
-
-
-class Said(msgspec.Struct, frozen=True):
-    """One line that a desk answers."""
-
-    address: str = ""
-    job: str = ""
-    moves: tuple[str, ...] = ()
-    wake: int | None = None
-    closed: bool = False
-    error: str = ""
 
 
 @dataclass
@@ -262,7 +201,8 @@ def open_desk(folder: Path, place: Place) -> Desk:
         log = CourtLog(folder / "court.events", rpc, manifest)
         opened.callback(log.close)
         wallet = Wallet(rpc, key, outbox, manifest)
-        actor = MarketActor(wallet, keeper, FolderBoard(Path(place.board)), seed, log)
+        board = FolderBoard(Path(place.board))
+        actor = MarketActor(wallet, keeper, board, seed, log, fetches=place.fetches)
         desk = Desk(folder, actor, place.backend, place.clock)
         desk.rejoin()
         opened.pop_all()
@@ -282,6 +222,8 @@ def obey(desk: Desk, order: Order) -> Said:
             assert order.asking is not None, "an award needs terms"
             job = award(actor, read_config(Path(order.run)), order.asking)
             return Said(address, job.hex())
+        case "confirm":
+            confirm(actor, order)
         case "join":
             desk.join(order)
         case "end":
@@ -290,7 +232,8 @@ def obey(desk: Desk, order: Order) -> Said:
             actor.leaves = True
         case "tick":
             ticked = desk.tick()
-            return Said(address, "", ticked.moves, ticked.wake, desk.closed())
+            wanted = {job.hex(): tuple(map(bytes.hex, it)) for job, it in ticked.wanted.items()}
+            return Said(address, "", ticked.moves, ticked.wake, desk.closed(), wanted)
         case _:
             pass
     return Said(address)

@@ -26,8 +26,6 @@ from skerry.node.market.board import FolderBoard
 from skerry.node.market.desk import (
     KEY_NAME,
     Following,
-    Order,
-    Place,
     blank_lane,
     chain_key,
     joined_orders,
@@ -36,6 +34,7 @@ from skerry.node.market.desk import (
     signers_of,
 )
 from skerry.node.market.engagement import Engagement
+from skerry.node.market.orders import Order, Place
 from skerry.roles.course import Course
 from skerry.roles.statement import EpochHistory, Statement, UnitLine, statement
 from skerry.settle import Job

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from skerry.base.errors import PeerError, SkerryError
 from skerry.base.ids import short
-from skerry.messages.leased import COMMITTED_BYTES_MAX, Assigned, Assignment
+from skerry.messages.leased import COMMITTED_BYTES_MAX, Assigned, Assignment, Committed
 from skerry.messages.membership import Call, Refusal
 from skerry.messages.signing import check_signature
 from skerry.messages.wire import decode_as
 from skerry.node.network.part import Identity, Part
+from skerry.node.network.pay import NotPaidHere, Paymaster, signers_of
 from skerry.node.network.roads import Roads, say
 from skerry.node.network.staff import Staffing
 from skerry.storage import read_file
@@ -37,6 +38,7 @@ class Desk:
         roads: how other nodes are called.
         staff: starts workers.
         told: is told in words what happens.
+        pay: the node's side of the market; None where it takes part in none.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class Desk:
         roads: Roads,
         staff: Staffing,
         told: Callable[[str], None] = lambda words: None,
+        pay: Paymaster | None = None,
     ) -> None:
         self._root = root
         self._me = me
         self._roads = roads
         self._staff = staff
         self._told = told
+        self._pay = pay
         self.parts: dict[bytes, Part] = {}
         self._living: dict[bytes, asyncio.Task[None]] = {}
 
@@ -80,11 +84,31 @@ class Desk:
         return part
 
     async def _live(self, part: Part) -> None:
+        paying = asyncio.ensure_future(self._follow_money(part))
         try:
             closed = await part.live()
             self._told(f"job {short(part.job)} is over: {closed.kind} {closed.detail}".rstrip())
+            await paying
         except SkerryError as error:
             self._told(f"job {short(part.job)} is given up here: {error}")
+        finally:
+            paying.cancel()
+            await asyncio.gather(paying, return_exceptions=True)
+
+    async def _follow_money(self, part: Part) -> None:
+        """Tell the node's side of the market what comes of a job that is paid."""
+        awarded, pay = part.assignment.awarded, self._pay
+        if awarded is None or pay is None:
+            return
+        await part.stocked.wait()
+        root = part.folder.root
+        data = root / "data" if part.assignment.files else None
+        signers = signers_of(part.assignment, awarded)
+        await pay.join(awarded.job, root, data, signers, part.pantry.bring)
+        async for said in part.replica.stream(part.replica.round, live=True):
+            if isinstance(said, Committed):
+                pay.committed(awarded.job)
+        await pay.end(awarded.job)
 
     # -- calls
 
@@ -99,6 +123,8 @@ class Desk:
                 await say(link, Refusal("peer.job", _NOT_HERE, "ask another node"))
             elif not part.knows(link.peer_key):
                 await say(link, Refusal("peer.stranger", "that job is not the caller's"))
+            elif call.purpose == "run" and not part.runs_lanes(link.peer_key):
+                await say(link, Refusal("peer.observer", "the caller holds no lease of a lane"))
             elif call.purpose == "run":
                 link.admit()
                 await part.serve_run(link)
@@ -111,13 +137,27 @@ class Desk:
         finally:
             await link.close()
 
+    async def _confirm(self, assignment: Assignment) -> None:
+        """Refuse a job that says it is paid, unless the chain says so too."""
+        if assignment.awarded is None:
+            return
+        if self._pay is None:
+            raise NotPaidHere
+        await self._pay.confirm(assignment)
+
     async def _lease(self, link: Link) -> None:
         """Take a part in a job; the answer comes when everything that it needs is here."""
         frame = await link.receive()
         assignment = decode_as(Assignment, frame, bytes_max=COMMITTED_BYTES_MAX)
         check_signature(assignment)
-        if self._me.key not in {node.key for node in assignment.nodes}:
+        if self._me.key not in {it.key for it in (*assignment.nodes, *assignment.observers)}:
             await say(link, Refusal("peer.assignment", "this node is not among those leased"))
+            return
+        try:
+            await self._confirm(assignment)
+        except SkerryError as error:
+            self._told(f"an assignment was refused: {error.message}")
+            await say(link, Refusal(error.code, error.message[:1024], error.next_step[:1024]))
             return
         part = self._begin(assignment)
         await part.stocked.wait()

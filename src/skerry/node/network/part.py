@@ -16,8 +16,9 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from skerry.base.errors import NodeError, PeerError, SkerryError
+from skerry.base.errors import PeerError, SkerryError
 from skerry.messages.leased import (
     COMMITTED_BYTES_MAX,
     Assignment,
@@ -33,6 +34,7 @@ from skerry.messages.membership import Call
 from skerry.messages.rounds import ROUNDS_MAX, RunConfig
 from skerry.messages.signing import Sign, check_signature, sign
 from skerry.messages.wire import MessageUnexpected, decode_as, encode
+from skerry.node.ledger import Holds
 from skerry.node.life import RunJob, keep_programs
 from skerry.node.network.chairs import better, first_chair, successors
 from skerry.node.network.gateway import Gateway
@@ -41,9 +43,9 @@ from skerry.node.network.pantry import Pantry
 from skerry.node.network.replica import FolderPast, Replica
 from skerry.node.network.roads import Roads, hear, say
 from skerry.node.network.staff import Staffing
+from skerry.node.network.stocking import unpack
 from skerry.node.processes import Death
 from skerry.node.session import SECRET_BYTES
-from skerry.program import from_bytes, program_digest
 from skerry.storage import RunFolder, append_line, read_file, write_file
 from skerry.transport import Link, LinkLost, TcpTransport
 from skerry.transport.memory import MemoryLink
@@ -52,18 +54,6 @@ _AGAIN_SECONDS = 0.3
 _FIRST_TRIES = 30
 _STOCK_SECONDS = 1.0
 _PROBE_SECONDS = 5.0
-
-
-class NotStocked(NodeError):
-    """Something that a job needs cannot be had from anybody."""
-
-    code = "node.stock"
-
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"{what} cannot be had from the submitter or any node",
-            next_step="submit the job again with `skerry run`",
-        )
 
 
 @dataclass(frozen=True)
@@ -105,7 +95,9 @@ class Part:
         self._staff = staff
         self._told = told
         self.pantry = Pantry(self.folder.blobs, self.job, roads, self._sources)
-        self.replica = Replica(self.folder, self.config, self.order)
+        runs = any(node.key == me.key for node in assignment.nodes)
+        holds: Holds = "updates" if runs else "records"  # who runs nothing can do without updates
+        self.replica = Replica(self.folder, self.config, self.order, holds)
         self.past = FolderPast(self.replica)
         self.programs: Mapping[bytes, bytes] = {}
         self.stocked = asyncio.Event()
@@ -117,7 +109,7 @@ class Part:
         self._coordinating: set[asyncio.Task[None]] = set()
         self._upward: Link | None = None
         self._catching = asyncio.Lock()
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._keeping: set[asyncio.Task[Any]] = set()
 
     @property
     def order(self) -> list[bytes]:
@@ -156,6 +148,8 @@ class Part:
             self.stocked.set()
             if self.replica.closed is not None:
                 return self.replica.closed
+            if self.me.key not in self.order:
+                return await self._coordinated(job)
             data = self.folder.root / "data" if self.assignment.files else None
             crew = self._staff(self.folder.root, data, self._worker_ended)
             address = await loopback.listen(Gateway(self).serve)
@@ -179,28 +173,11 @@ class Part:
         while left := await self.pantry.bring([*names, self.config.initial]):
             self._told(f"{len(left)} blobs of the job cannot be had yet")
             await asyncio.sleep(_STOCK_SECONDS)
-        job = await asyncio.to_thread(self._unpack)
+        job = await asyncio.to_thread(unpack, self.folder, self.assignment)
         self.programs = keep_programs(job, self.folder)
         key = self.folder.root / "keys" / "worker-0.key"
         write_file(key, read_file(self.me.key_file), mode=0o600)
         return job
-
-    def _unpack(self) -> RunJob:
-        """Put the data's files where the worker reads them, and read the Programs."""
-        data = self.folder.root / "data"
-        data.mkdir(exist_ok=True)
-        for name, blob in self.assignment.files:
-            if not (data / name).is_file():
-                self.folder.blobs.get(blob)  # whole, or it is an error here and now
-                os.link(self.folder.blobs.path(blob), data / name)
-        named = dict(self.config.programs)
-        programs = {}
-        for name, blob in self.assignment.programs:
-            program = from_bytes(self.folder.blobs.get(blob))
-            if named.get(name) != program_digest(program):
-                raise NotStocked(f"Program {name!r} as the terms name it")
-            programs[name] = program
-        return RunJob(self.config, programs)
 
     # -- who coordinates
 
@@ -416,7 +393,12 @@ class Part:
 
     def knows(self, key: bytes | None) -> bool:
         """Return whether a caller has to do with the job; None is one the transport trusts."""
-        return key is None or key in self.order or key == self.assignment.signer
+        observing = {node.key for node in self.assignment.observers}
+        return self.runs_lanes(key) or key in observing or key == self.assignment.signer
+
+    def runs_lanes(self, key: bytes | None) -> bool:
+        """Return whether a caller may be given lanes; None is one the transport trusts."""
+        return key is None or key in self.order
 
     async def serve_run(self, link: Link) -> None:
         """Let another node's worker take part, if this node coordinates."""
@@ -473,7 +455,12 @@ class Part:
     # -- what this node keeps for others
 
     def _keep_states(self, said: Committed) -> None:
-        """Start to copy the lanes' states that this node shall hold."""
+        """Start to copy the lanes' states that this node shall hold; updates, if it merges none."""
+        if self.me.key not in self.order:
+            names = [lane.update for lane in said.record.record.lanes]
+            bringing = asyncio.ensure_future(self.pantry.bring(names, first=[said.record.signer]))
+            self._keeping.add(bringing)
+            bringing.add_done_callback(self._keeping.discard)
         lanes = [lane for lane, key in said.holders if key == self.me.key]
         if lanes:
             task = asyncio.ensure_future(self._copy_states(said, lanes))

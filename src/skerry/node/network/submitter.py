@@ -25,6 +25,7 @@ from skerry.messages.leased import (
     COMMITTED_BYTES_MAX,
     Assigned,
     Assignment,
+    Awarded,
     Chair,
     Closed,
     Committed,
@@ -67,9 +68,11 @@ class NobodyLeased(NodeError):
 
     code = "node.leased"
 
-    def __init__(self, asked: int) -> None:
+    def __init__(self, asked: int, why: Sequence[BaseException] = ()) -> None:
+        reasons = dict.fromkeys(it.message for it in why if isinstance(it, PeerError))
+        words = ": " + "; ".join(reasons) if reasons else ""
         super().__init__(
-            f"none of {asked} nodes took the job",
+            f"none of {asked} nodes took the job{words}"[:900],
             next_step="look who is there with `skerry nodes`, then run the same command again",
         )
 
@@ -92,11 +95,15 @@ class NetworkTerms:
 
     Attributes:
         nodes: who is asked, the first coordinator first.
+        observers: who keeps the records and runs no lane.
+        awarded: where the money lies; None where nobody is paid.
         holders: how many other nodes keep a lane's own state.
         hold_rounds: rounds between two such times.
     """
 
     nodes: Sequence[NodeAddress]
+    observers: Sequence[NodeAddress] = ()
+    awarded: Awarded | None = None
     holders: int = 1
     hold_rounds: int = 5
 
@@ -130,7 +137,7 @@ async def submit_job(
     try:
         key, by = load_key(folder.root / "keys" / "submitter.key")
         assignment = kept_assignment(folder, job)
-        offering: list[NodeAddress] = list(assignment.nodes if assignment else terms.nodes)
+        offering = [*(assignment or terms).nodes, *(assignment or terms).observers]
         pantry = Pantry(folder.blobs, job.config.job, roads, lambda: offering)
 
         async def answer(link: Link, call: Call) -> None:
@@ -194,6 +201,8 @@ def _assignment(
         programs=tuple(programs),
         files=tuple(files),
         nodes=tuple(terms.nodes),
+        observers=tuple(terms.observers),
+        awarded=terms.awarded,
         source=me,
         holders=terms.holders,
         hold_rounds=terms.hold_rounds,
@@ -226,14 +235,14 @@ async def _give(assignment: Assignment, roads: Roads) -> None:
         finally:
             await link.close()
 
-    asked = [give(node) for node in assignment.nodes]
+    asked = [give(node) for node in (*assignment.nodes, *assignment.observers)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     bugs = [it for it in answers if isinstance(it, BaseException)]
     for bug in bugs:
         if not isinstance(bug, PeerError | TimeoutError):
             raise bug
-    if True not in answers:
-        raise NobodyLeased(len(assignment.nodes)) from (bugs[0] if bugs else None)
+    if True not in answers[: len(assignment.nodes)]:
+        raise NobodyLeased(len(assignment.nodes), bugs) from (bugs[0] if bugs else None)
 
 
 async def _follow_to_end(
