@@ -3,7 +3,8 @@
 What    `Pantry.bring(names)` fetches from whoever has them; `serve` answers others.
 Why     Messages name blobs by digest, and nodes share no disk.
 Rule    Who should have a blob is asked before the others are. A node that could not be reached is
-        not asked again for a while: what it held is made again sooner than it comes back.
+        not asked again for a while: what it held is made again sooner than it comes back. What one
+        task is fetching already, another waits for.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Pantry:
         self._client = BlobClient(store, self._call)
         self._server = BlobServer(store, lambda key, blob: True)  # who calls was looked at before
         self._shunned: dict[bytes, float] = {}
+        self._coming: dict[bytes, asyncio.Event] = {}
         self.bytes_fetched = 0
 
     def lacks(self, names: Iterable[bytes | None]) -> list[bytes]:
@@ -64,19 +66,37 @@ class Pantry:
         Raises:
             StorageError: the disk is full or forbids it.
         """
-        left = self.lacks(names)
+        wanted = self.lacks(names)
+        under_way = {it: self._coming[it] for it in wanted if it in self._coming}
+        ours = [it for it in wanted if it not in self._coming]
+        came = asyncio.Event()
+        self._coming |= dict.fromkeys(ours, came)
+        try:
+            await self._fetch(ours, first)
+        finally:
+            for it in ours:
+                del self._coming[it]
+            came.set()
+        for other in under_way.values():
+            await other.wait()
+        if left := self.lacks(under_way):  # who asked first may not have known whom to ask
+            await self._fetch(left, first)
+        return self.lacks(wanted)
+
+    async def _fetch(self, left: Sequence[bytes], first: Sequence[bytes]) -> None:
+        """Fetch what can be had, from those who should have it before the others."""
         now = asyncio.get_running_loop().time()
         peers = [it for it in self._peers() if self._shunned.get(it.key, 0.0) <= now]
         likely = [it for it in peers if it.key in first]
         for asked in (likely, [it for it in peers if it.key not in first]):
             if left and asked:
                 try:
-                    self.bytes_fetched += (await self._client.fetch(left, asked)).bytes
+                    fetched = await self._client.fetch(left, asked)
                 except BlobsUnavailable as error:
-                    left = list(error.missing)
+                    left = error.missing
                 else:
-                    left = []
-        return left
+                    self.bytes_fetched += fetched.bytes
+                    return
 
     async def _call(self, peer: NodeAddress) -> Link:
         try:
