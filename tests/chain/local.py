@@ -7,13 +7,14 @@ from typing import Any
 
 from skerry.chain.deploy import Manifest, deploy, money
 from skerry.chain.keyfiles import ChainKey
-from skerry.chain.outbox import Outbox
+from skerry.chain.outbox import Outbox, Sent
 from skerry.chain.rpc import Rpc, hexed
 from skerry.settle.books import Limits
 from tests.contracts.evm import COURT, key
 
 CHAIN = 31337
 COINS = 10**24
+TO = b"\x42" * 20
 LIMITS = Limits(unbonding=1_000, phase_min=60, window_max=10_000, lease_max=100_000)
 
 
@@ -46,3 +47,22 @@ def placed(rpc: Rpc, folder: Path) -> Manifest:
     made = deploy(sender, money(LIMITS, court=COURT), mine=lambda: None)
     sender.close()
     return made
+
+
+def mine(rpc: Rpc, blocks: int = 1) -> None:
+    for _ in range(blocks):
+        rpc.ask("evm_mine")
+
+
+def until_mined(box: Outbox, *keys: str) -> list[Sent]:
+    """Look after an outbox until some moves are mined: a node answers before it has mined."""
+    for _ in range(2_000):
+        box.look_after()
+        found = [it for it in map(box.find, keys) if it is not None and it.state != "sent"]
+        if len(found) == len(keys):
+            return found
+    raise AssertionError(f"{keys} are not mined")
+
+
+def balance(rpc: Rpc, who: bytes = TO) -> int:
+    return rpc.number("eth_getBalance", hexed(who), "latest")

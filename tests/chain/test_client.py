@@ -8,7 +8,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -36,61 +35,24 @@ from skerry.chain.errors import (
     OutboxBusy,
     PassphraseWrong,
     TransactionReplaced,
-    TransactionStuck,
 )
 from skerry.chain.events import EventCursor
 from skerry.chain.keyfiles import read_key, write_key
-from skerry.chain.outbox import Fees, Outbox, Sent
+from skerry.chain.outbox import Outbox
 from skerry.chain.rpc import Rpc, hexed
-from tests.chain.local import CHAIN, LIMITS, HandClock, chain_key, outbox, placed
+from tests.chain.local import (
+    CHAIN,
+    LIMITS,
+    TO,
+    HandClock,
+    balance,
+    chain_key,
+    mine,
+    outbox,
+    placed,
+    until_mined,
+)
 from tests.contracts.evm import COURT, address, key
-
-TO = b"\x42" * 20
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Anvil]:
-    with Anvil(repeatable=True) as anvil:
-        yield anvil
-
-
-@pytest.fixture
-def rpc(node: Anvil) -> Iterator[Rpc]:
-    """A link to the node, in the state in which the module began."""
-    link = Rpc(node.url)
-    link.ask("evm_setAutomine", True)
-    before = link.ask("evm_snapshot")
-    yield link
-    link.ask("evm_revert", before)
-    link.ask("evm_setAutomine", True)
-    link.close()
-
-
-def mine(rpc: Rpc, blocks: int = 1) -> None:
-    for _ in range(blocks):
-        rpc.ask("evm_mine")
-
-
-def raise_on(box: Outbox, clock: HandClock) -> None:
-    """Look after an outbox so often that it raises a fee nine times, if it may."""
-    for _ in range(9):
-        clock.seconds += 31
-        box.look_after()
-
-
-def until_mined(box: Outbox, *keys: str) -> list[Sent]:
-    """Look after an outbox until some moves are mined: a node answers before it has mined."""
-    for _ in range(2_000):
-        box.look_after()
-        found = [it for it in map(box.find, keys) if it is not None and it.state != "sent"]
-        if len(found) == len(keys):
-            return found
-    raise AssertionError(f"{keys} are not mined")
-
-
-def balance(rpc: Rpc, who: bytes = TO) -> int:
-    return rpc.number("eth_getBalance", hexed(who), "latest")
-
 
 # -- the outbox
 
@@ -127,24 +89,6 @@ def test_many_threads_get_nonces_without_gaps(rpc: Rpc, tmp_path: Path) -> None:
     assert balance(rpc) == 12
 
 
-def test_a_fee_is_raised_under_the_same_nonce_until_it_may_not_be(rpc: Rpc, tmp_path: Path) -> None:
-    rpc.ask("evm_setAutomine", False)
-    clock = HandClock()
-    box = outbox(rpc, 1, tmp_path, clock=clock, fees=Fees(tip=10**9, fee_max=4 * 10**9))
-    sent = box.send("pay", TO, b"", value=5)
-    clock.seconds = 31
-    box.look_after()
-    raised = box.find("pay")
-    assert raised is not None
-    assert (raised.nonce, raised.name == sent.name) == (sent.nonce, False)
-    clock.seconds = 3_100
-    with pytest.raises(TransactionStuck):
-        raise_on(box, clock)
-    mine(rpc)
-    assert until_mined(box, "pay")[0].state == "final"
-    assert balance(rpc) == 5
-
-
 def test_a_nonce_that_somebody_else_used_is_told(rpc: Rpc, tmp_path: Path) -> None:
     rpc.ask("evm_setAutomine", False)
     box = outbox(rpc, 1, tmp_path)
@@ -156,6 +100,12 @@ def test_a_nonce_that_somebody_else_used_is_told(rpc: Rpc, tmp_path: Path) -> No
     with pytest.raises(TransactionReplaced) as error:
         box.look_after()
     assert "under a new name" in error.value.next_step
+    lost = box.find("pay")
+    assert lost is not None
+    assert lost.state == "replaced"
+    assert box.look_after() == []
+    with pytest.raises(TransactionReplaced):
+        box.check(lost)
     assert box.send("pay again", TO, b"", value=5).nonce == sent.nonce + 1
 
 

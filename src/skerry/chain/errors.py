@@ -82,6 +82,18 @@ class PassphraseWrong(ChainError):
         )
 
 
+class PassphraseAbsent(ChainError):
+    """A key file is sealed, and nobody is there to be asked for its passphrase."""
+
+    code = "chain.passphrase.absent"
+
+    def __init__(self, path: Path, variable: str) -> None:
+        super().__init__(
+            f"{path} is sealed, and there is no terminal to ask for its passphrase",
+            next_step=f"set {variable}, or run the command in a terminal",
+        )
+
+
 class KeyfileUnsafe(ChainError):
     """A key file is absent, damaged, or others can read it."""
 
@@ -103,6 +115,19 @@ class FundsShort(ChainError):
         super().__init__(
             f"{who} holds {held} of {of}, and {needed} are needed",
             next_step=f"send {needed - held} more to it, then run the command again",
+        )
+
+
+class StakeShort(ChainError):
+    """An account has too little free money in the vault for a stake or a bond."""
+
+    code = "chain.stake"
+
+    def __init__(self, who: str, address: str, *, needed: int, held: int) -> None:
+        self.needed, self.held = needed, held
+        super().__init__(
+            f"the {who} has {held} free in the vault, and {needed} are to be locked",
+            next_step=f"deposit {needed - held} more from {address}, then run the command again",
         )
 
 
@@ -142,7 +167,8 @@ class TransactionStuck(ChainError):
     def __init__(self, key: str, nonce: int, fee: int) -> None:
         super().__init__(
             f"transaction {key!r} (nonce {nonce}) is not mined at a fee of {fee} wei per gas",
-            next_step="allow a higher fee, or wait: it is sent again whenever it is looked after",
+            next_step="allow a higher fee (`skerry dispute` has --fee-max), or run the command "
+            "again later: the same transaction goes on",
         )
 
 
@@ -154,7 +180,8 @@ class TransactionReplaced(ChainError):
     def __init__(self, key: str, nonce: int) -> None:
         super().__init__(
             f"nonce {nonce} of transaction {key!r} was used by a transaction that is not ours",
-            next_step="stop other programs that hold this key; then send it again under a new name",
+            next_step="stop other programs that hold this key, then run the command again: "
+            "the move is sent under a new name",
         )
 
 

@@ -8,6 +8,7 @@ Rule    A move has a key, chosen by whoever makes it; the same key is the same t
         good. One key file has one outbox, which a lock on its database ensures. Sent again means
         the same nonce: the same bytes, or after `patience` seconds a fee raised by an eighth.
         Mined is not final: below `depth` blocks a receipt may vanish, and the same bytes go again.
+        A move whose nonce another program used is told once, marked "replaced" and left alone.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Fees:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Where a move stands: "sent", "mined" or "final"."""
+    """Where a move stands: "sent", "mined", "final" or "replaced"; `fee` is its last one."""
 
     key: str
     nonce: int
@@ -67,6 +68,7 @@ class Sent:
     block: int | None
     succeeded: bool | None
     gas_used: int | None
+    fee: int = 0
 
 
 class Outbox:
@@ -187,13 +189,17 @@ class Outbox:
         return there if last is None else max(there, int(last) + 1)
 
     def _broadcast(self, raw: bytes) -> None:
-        """Send bytes that are on the disk; that the node knows them already is no error."""
+        """Send bytes that are on the disk.
+
+        That the node knows them already is no error, nor that they pay too little by now: they are
+        raised in time.
+        """
         try:
             self.rpc.ask("eth_sendRawTransaction", hexed(raw))
         except ChainRefused as refused:
             text = refused.message_of_node.lower()
-            known = ("already known", "already imported", "nonce too low", "underpriced")
-            if not any(word in text for word in known):
+            fine = ("already known", "already imported", "nonce too low", "underpriced", "base fee")
+            if not any(word in text for word in fine):
                 raise
 
     # -- look after
@@ -202,12 +208,13 @@ class Outbox:
         """Note what was mined and send again what was not; return what changed its state.
 
         Raises:
-            TransactionReplaced: another program used this key.
+            TransactionReplaced: another program used this key; told once for each move.
             TransactionStuck: a fee cannot be raised any further.
+            FundsShort: the account cannot pay a higher fee.
         """
         with self._guard:
             rows = self._base.execute(
-                "SELECT key, state FROM moves WHERE state != 'final' ORDER BY nonce"
+                "SELECT key, state FROM moves WHERE state IN ('sent', 'mined') ORDER BY nonce"
             ).fetchall()
             head = self.rpc.block()
             assert head is not None, "a chain has a latest block"
@@ -250,6 +257,7 @@ class Outbox:
         if there > nonce:
             # One of ours may have been mined between the questions.
             if all(self.rpc.receipt(name) is None for name, *_ in tries):
+                self._base.execute("UPDATE moves SET state='replaced' WHERE key=?", (key,))
                 raise TransactionReplaced(key, nonce)
             return
         if self._clock.now() - sent >= self._patience:
@@ -283,6 +291,7 @@ class Outbox:
             "SELECT receiver, data, value, gas FROM moves WHERE key=?", (key,)
         ).fetchone()
         more = tip + tip // 8 + 1
+        self._check_funds(int(value) + gas * higher)
         again, name = self._signed(nonce, to, data, int(value), gas, higher, more)
         self._base.execute("BEGIN IMMEDIATE")
         self._base.execute(
@@ -303,16 +312,19 @@ class Outbox:
         if row is None:
             return None
         nonce, state, block, succeeded, gas_used = row
-        name = self._tries(key)[-1][0]
+        name, _, fee, _ = self._tries(key)[-1]
         fine = None if succeeded is None else bool(succeeded)
-        return Sent(key, nonce, state, name, block, fine, gas_used)
+        return Sent(key, nonce, state, name, block, fine, gas_used, fee)
 
     def check(self, sent: Sent, move: str = "") -> Sent:
-        """Return a mined move, unless a contract refused it on the chain.
+        """Return a move, unless a contract refused it on the chain or its nonce was lost.
 
         Raises:
-            MoveReverted: it did.
+            MoveReverted: a contract refused it.
+            TransactionReplaced: another program used its nonce.
         """
+        if sent.state == "replaced":
+            raise TransactionReplaced(sent.key, sent.nonce)
         if sent.succeeded is False:
             raise MoveReverted(move or sent.key, OVERTAKEN)
         return sent

@@ -161,19 +161,30 @@ def dispute(
     rpc: Annotated[
         str, typer.Option(help="URL of a development node; without, a local chain is started.")
     ] = "",
+    key: Annotated[
+        Path | None,
+        typer.Option(help="The challenger's sealed key file; without, a key is made for this."),
+    ] = None,
+    fee_max: Annotated[
+        int, typer.Option(min=1, help="The most to pay for a unit of gas, in gwei.")
+    ] = 500,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds until what is not mined gets a higher fee.")
+    ] = 30.0,
     as_json: AsJson = False,
 ) -> None:
     """Take a receipt to court: two processes, a chain, and one element that is judged.
 
     Example: skerry dispute runs/kjv/receipts/00000003-0001-step.receipt
     """
-    from skerry.cli.disputing import dispute_command
+    from skerry.cli.disputing import dispute_command, means_of
 
     if unit:
         from skerry.node.checking import receipt_of_duty
 
         receipt = receipt_of_duty(receipt, unit)
-    dispute_command(receipt, lie, rpc, honest=honest, as_json=as_json)
+    means = means_of(key, fee_max, patience)
+    dispute_command(receipt, lie, rpc, means, honest=honest, as_json=as_json)
 
 
 @app.command()
@@ -316,6 +327,20 @@ def key_import(
     from skerry.cli.seeing import key_import_command
 
     key_import_command(file, home)
+
+
+@key_app.command("new")
+def key_new(
+    file: Annotated[Path, typer.Argument(help="Where to keep it; must not be there yet.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a key for a chain, sealed by a passphrase (asked, or SKERRY_PASSPHRASE).
+
+    Example: skerry key new challenger.json
+    """
+    from skerry.cli.sealing import key_new_command
+
+    key_new_command(file, as_json=as_json)
 
 
 @key_app.command("show")

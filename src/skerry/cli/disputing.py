@@ -8,10 +8,12 @@ import typer
 
 from skerry.base.units import format_count, format_seconds
 from skerry.cli import console
+from skerry.cli.sealing import ask_passphrase
 from skerry.cli.verifying import finding_rows, receipt_rows
 from skerry.messages.receipts import Receipt
-from skerry.node.court import CourtWatch, play_dispute
+from skerry.node.court import CourtWatch, Means, play_dispute
 from skerry.node.court_moves import CourtMove
+from skerry.node.court_party import Paying
 from skerry.node.court_result import DisputeResult
 
 LOST_EXIT = 4
@@ -32,10 +34,17 @@ _DOING = {
 }
 
 
-def dispute_command(path: Path, lie: str, rpc_url: str, *, honest: bool, as_json: bool) -> None:
+def means_of(key: Path | None, fee_max: int, patience: float) -> Means:
+    """Return by what the challenger plays, as the command's words say."""
+    return Means(key, ask_passphrase, Paying(fee_max, patience))
+
+
+def dispute_command(
+    path: Path, lie: str, rpc_url: str, means: Means, *, honest: bool, as_json: bool
+) -> None:
     """Take a receipt to court; exit code 4 where the solver lost."""
     watch = CourtWatch() if as_json else watch_moves()
-    result = play_dispute(path, lie=lie, honest=honest, rpc_url=rpc_url, watch=watch)
+    result = play_dispute(path, lie=lie, honest=honest, rpc_url=rpc_url, means=means, watch=watch)
     if as_json:
         console.show_json(
             {"result": result, "adds_up": result.adds_up, "transactions": len(result.moves)}

@@ -127,14 +127,17 @@ class ChainJob:
     def _sign(self, signer: bytes, message: TypedData) -> bytes:
         return self.signatures[message["primaryType"].encode()]
 
-    def _send(self, action: actions.Action) -> None:
-        self.party.send(call_of(action, self.site, self._sign))
-
     def award(self, offer: Offer, signature: bytes) -> None:
         """Bind the solver and lock everyone's money."""
         self.signatures[b"Offer"] = signature
         offers = (actions.SignedOffer(offer, self.solver),)
-        self._send(actions.Award(self.party.address, self.terms, (self.lease,), offers))
+        made = actions.Award(self.party.address, self.terms, (self.lease,), offers)
+        due = self.terms.budget + self.terms.stake_coordinator
+        self.party.lock(
+            call_of(made, self.site, self._sign),
+            ("solver", self.solver, self.lease.stake),
+            ("submitter", self.party.address, due),
+        )
 
     def _receipts(self, record: RoundRecord, lane: int) -> list[bytes]:
         """Return the receipts of a lane, the doubted one as the solver claims it."""

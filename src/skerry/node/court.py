@@ -28,7 +28,8 @@ from skerry.chain.court_calls import Case
 from skerry.chain.courthouse import CourtLog, CourtTerms, Heard, court_steps
 from skerry.chain.deploy import Manifest, connect, deploy
 from skerry.chain.disputes import Doubter
-from skerry.chain.errors import ChainUnreachable, MoveReverted
+from skerry.chain.errors import ChainDiffers, ChainUnreachable, ClockSkew, MoveReverted
+from skerry.chain.keyfiles import ChainKey, read_key
 from skerry.chain.rpc import Rpc
 from skerry.messages.receipts import Receipt
 from skerry.messages.wire import decode_as
@@ -41,6 +42,8 @@ from skerry.node.court_party import (
     POLL_SECONDS,
     ChainParty,
     CourtUnfunded,
+    Paying,
+    chain_now,
     kept_key,
     lend_coins,
     play,
@@ -65,6 +68,7 @@ from skerry.storage import write_file
 from skerry.verify import Finding, NothingToDispute
 
 GRACE = 1_800
+SKEW_SECONDS = GRACE // 2  # what a deadline can bear
 CHAIN_NAME, CHAIN_PID = "chain.json", "chain.pid"
 
 
@@ -75,6 +79,21 @@ class CourtWatch:
     stage: Callable[[str], None] = lambda words: None
     claim: Callable[[Receipt], None] = lambda receipt: None
     move: Callable[[CourtMove], None] = lambda move: None
+
+
+@dataclass(frozen=True)
+class Means:
+    """By what a challenger plays.
+
+    Attributes:
+        key: its sealed key file; None makes a key for this dispute alone.
+        passphrase: asked for the passphrase of a key file.
+        paying: what fees both sides pay.
+    """
+
+    key: Path | None = None
+    passphrase: Callable[[Path], str] = lambda path: ""
+    paying: Paying = field(default_factory=Paying)
 
 
 @dataclass
@@ -89,6 +108,8 @@ class Courtroom:
         kept: what this dispute keeps.
         folder: where, with keys, outboxes and events.
         watch: what to call.
+        key: the challenger's own key, if it has brought one.
+        paying: what fees both sides pay.
     """
 
     path: Path
@@ -98,6 +119,8 @@ class Courtroom:
     kept: Kept
     folder: Path
     watch: CourtWatch
+    key: ChainKey | None = None
+    paying: Paying = field(default_factory=Paying)
     parties: dict[str, ChainParty] = field(default_factory=dict)
     _mourned: bool = False
 
@@ -111,12 +134,16 @@ class Courtroom:
         rpc = Rpc(self.kept.url)
         stack.callback(rpc.close)
         for who in ("deployer", "submitter", "challenger"):
-            party = ChainParty(rpc, kept_key(self.folder / f"{who}.key"), self.folder)
+            own = self.key if who == "challenger" else None
+            key = own or kept_key(self.folder / f"{who}.key")
+            party = ChainParty(
+                rpc, key, self.folder, paying=self.paying, tell=partial(self._tell, who)
+            )
             stack.callback(party.close)
             self.parties[who] = party
             lend_coins(rpc, party.address)
         url, lie = self.kept.url, None if self.honest else self.lie
-        solver = SolverProcess(self.path, url, self.folder, lie)
+        solver = SolverProcess(self.path, url, self.folder, lie, self.paying)
         stack.callback(solver.close)
         stake = stake_of(self.past.config)
         manifest = self._deploy(self._terms())
@@ -136,6 +163,9 @@ class Courtroom:
         log = CourtLog(self.folder / "challenger.events", rpc, manifest)
         stack.callback(log.close)
         return self._played(made, solver, ready.address, log)
+
+    def _tell(self, who: str, words: str) -> None:
+        self.watch.stage(f"{who}: {words}")
 
     def _terms(self) -> CourtTerms:
         return CourtTerms(bond=stake_of(self.past.config) // 3 | 1, grace=GRACE)
@@ -278,7 +308,7 @@ class Courtroom:
         announced = party.now()
         while True:
             try:
-                party.send(call)
+                party.lock(call, ("challenger", party.address, terms.bond))
                 return
             except MoveReverted as refused:
                 if refused.reason != "announce" or party.now() > announced + 1:
@@ -313,6 +343,7 @@ def play_dispute(
     lie: str = "",
     honest: bool = False,
     rpc_url: str = "",
+    means: Means | None = None,
     watch: CourtWatch | None = None,
 ) -> DisputeResult:
     """Take a receipt to court and play both sides to the end; go on where a crash had ended it.
@@ -322,39 +353,50 @@ def play_dispute(
         lie: STEP:NODE:ELEMENT that the liar changes; "" draws one.
         honest: whether the solver is honest and the challenger the liar.
         rpc_url: a development node; "" starts one.
+        means: the challenger's key, and what fees both sides pay.
         watch: what to call on the way.
 
     Raises:
         AnvilMissing: no chain is given and none is installed.
         LieImpossible, LieVanished, LieNotJudged: that lie cannot be told, or not judged.
         OtherDispute: another one about the receipt is under way.
+        KeyfileUnsafe, PassphraseWrong, PassphraseAbsent: the challenger's key cannot be opened.
         ChainError: the chain cannot be used; what was done is kept.
     """
-    watch = watch or CourtWatch()
+    watch, means = watch or CourtWatch(), means or Means()
     past, true = open_past(run_of(path)), read_receipt(path)
     folder = dispute_folder(path, honest=honest)
     kept = kept_in(folder)
-    if kept is not None and (lie not in ("", kept.lie) or rpc_url not in ("", kept.url)):
+    given = "" if means.key is None else str(means.key.expanduser().absolute())
+    if kept is not None and (
+        lie not in ("", kept.lie) or rpc_url not in ("", kept.url) or given not in ("", kept.key)
+    ):
         raise OtherDispute(folder, kept.lie)
+    sealed = given if kept is None else kept.key
+    key = read_key(Path(sealed), means.passphrase(Path(sealed))) if sealed else None
     with ExitStack() as stack:
         if kept is None:
             if rpc_url:
-                _require_chain(rpc_url)
+                _check_chain(rpc_url)
             told = _told_lie(past, true, lie, watch)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             url = rpc_url or _own_chain(folder, stack)
-            kept = begin(folder, str(told), url, own=not rpc_url)
+            number = _chain_id(url)
+            kept = begin(folder, str(told), url, own=not rpc_url, chain=number, key=sealed)
         else:
             watch.stage(f"a dispute is under way in {folder}: it goes on")
             if kept.own and not _answers(kept.url):
                 kept.url = _own_chain(folder, stack)
             elif kept.own:
                 stack.callback(end_left_over, folder / CHAIN_PID, ("anvil", str(folder)))
-        room = Courtroom(path, past, true, honest, kept, folder, watch)
+            if (found := _chain_id(kept.url)) != kept.chain:
+                raise ChainDiffers(kept.url, found, kept.chain)
+        room = Courtroom(path, past, true, honest, kept, folder, watch, key, means.paying)
         try:
             result = room.play(stack)
         except (LieVanished, SolverGone, CourtUnfunded):
-            shutil.rmtree(folder, ignore_errors=True)  # nothing is doubted
+            if not kept.before:  # nothing is doubted
+                shutil.rmtree(folder, ignore_errors=True)
             raise
     shutil.rmtree(folder, ignore_errors=True)
     return result
@@ -382,18 +424,30 @@ def _own_chain(folder: Path, stack: ExitStack) -> str:
     return anvil.url
 
 
-def _require_chain(url: str) -> None:
-    """Raise ChainUnreachable where no chain answers."""
+def _chain_id(url: str) -> int:
+    """Return the number of a chain; raise ChainUnreachable where none answers."""
     rpc = Rpc(url)
     try:
-        rpc.chain_id()
+        return rpc.chain_id()
     finally:
         rpc.close()
 
 
+def _check_chain(url: str) -> None:
+    """Refuse a chain that does not answer, or whose clock is too far from this machine's."""
+    rpc = Rpc(url)
+    try:
+        rpc.chain_id()
+        here, there = int(time.time()), chain_now(rpc)
+    finally:
+        rpc.close()
+    if abs(here - there) > SKEW_SECONDS:
+        raise ClockSkew(here, there)
+
+
 def _answers(url: str) -> bool:
     try:
-        _require_chain(url)
+        _chain_id(url)
     except ChainUnreachable:
         return False
     return True

@@ -28,7 +28,7 @@ class OtherDispute(JobError):
     def __init__(self, folder: Path, lie: str) -> None:
         super().__init__(
             f"a dispute about this receipt with the lie {lie} is under way in {folder}",
-            next_step="leave out --lie and --rpc to go on with it, or delete the folder",
+            next_step="leave out --lie, --rpc and --key to go on with it, or delete the folder",
         )
 
 
@@ -40,6 +40,8 @@ class Kept(msgspec.Struct):
         url: where the chain answers.
         own: whether the chain is this dispute's alone.
         salt: what hides the opening.
+        chain: the chain's number.
+        key: the challenger's sealed key file; empty where a key is made for this dispute alone.
         began: the chain's second when the job was made; 0 before.
         before: free and locked money of each account before the dispute; empty until then.
         held: what the vault held then.
@@ -49,6 +51,8 @@ class Kept(msgspec.Struct):
     url: str
     own: bool
     salt: bytes
+    chain: int
+    key: str = ""
     began: int = 0
     before: dict[str, tuple[int, int]] = {}
     held: int = 0
@@ -62,9 +66,9 @@ def kept_in(folder: Path) -> Kept | None:
     return msgspec.json.decode(read_file(path), type=Kept)
 
 
-def begin(folder: Path, lie: str, url: str, *, own: bool) -> Kept:
+def begin(folder: Path, lie: str, url: str, *, own: bool, chain: int, key: str = "") -> Kept:
     """Begin a dispute in `folder`."""
-    kept = Kept(lie, url, own, os.urandom(32))
+    kept = Kept(lie, url, own, os.urandom(32), chain, key)
     keep(folder, kept)
     return kept
 

@@ -25,10 +25,16 @@ from skerry.chain.abi import contract
 from skerry.chain.courthouse import CourtLog, Heard, MovesTakenBack
 from skerry.chain.deploy import Manifest
 from skerry.chain.disputes import Answerer, Doubter
-from skerry.chain.errors import ChainRefused, KeyfileUnsafe, MoveReverted
+from skerry.chain.errors import (
+    ChainRefused,
+    KeyfileUnsafe,
+    MoveReverted,
+    StakeShort,
+    TransactionStuck,
+)
 from skerry.chain.keyfiles import ChainKey
 from skerry.chain.moves import Call
-from skerry.chain.outbox import OVERTAKEN, Outbox, Sent
+from skerry.chain.outbox import GWEI, OVERTAKEN, Fees, Outbox, Sent
 from skerry.chain.rpc import Rpc, hexed, unhexed
 from skerry.node.clocks import RealClock
 from skerry.storage import read_file, write_file
@@ -70,6 +76,17 @@ def kept_key(path: Path) -> ChainKey:
     return ChainKey(private)
 
 
+def chain_now(rpc: Rpc) -> int:
+    """Return the second that the chain's next block would have, or its last one had."""
+    latest = rpc.block()
+    assert latest is not None, "a chain has a latest block"
+    try:
+        pending = rpc.block("pending")
+    except ChainRefused:
+        pending = None  # not every node tells
+    return max(int(it["timestamp"], 16) for it in (latest, pending) if it)
+
+
 def lend_coins(rpc: Rpc, who: bytes) -> None:
     """Have a development node give an address coins for gas, if it has none.
 
@@ -93,6 +110,19 @@ def lend_coins(rpc: Rpc, who: bytes) -> None:
         time.sleep(POLL_SECONDS)
 
 
+@dataclass(frozen=True, slots=True)
+class Paying:
+    """How a party pays for its transactions.
+
+    Attributes:
+        fee_max: the most that it pays for a unit of gas, in gwei.
+        patience: seconds after which what is not mined gets a higher fee.
+    """
+
+    fee_max: int = 500
+    patience: float = 30.0
+
+
 @dataclass
 class ChainParty:
     """One party: its key, its outbox, and what it has sent.
@@ -102,6 +132,9 @@ class ChainParty:
         key: the party's key.
         folder: where its outbox is kept.
         manifest: where the contracts are; None before they are anywhere.
+        paying: what fees it pays.
+        stubborn: whether it goes on when no higher fee is allowed, instead of giving up.
+        tell: told, in words, of what is not mined in time.
         sent: how many calls it sent.
         gas: what they used.
     """
@@ -110,6 +143,9 @@ class ChainParty:
     key: ChainKey
     folder: Path
     manifest: Manifest | None = None
+    paying: Paying = field(default_factory=Paying)
+    stubborn: bool = False
+    tell: Callable[[str], None] = lambda words: None
     sent: int = 0
     gas: int = 0
     outbox: Outbox = field(init=False)
@@ -120,8 +156,16 @@ class ChainParty:
         name = f"{self.key.address.hex()[:16]}.outbox"
         chain = self.rpc.chain_id()
         clock = self._clock
+        most = self.paying.fee_max * GWEI
         self.outbox = Outbox(
-            self.folder / name, self.rpc, self.key, clock, chain=chain, depth=DEPTH
+            self.folder / name,
+            self.rpc,
+            self.key,
+            clock,
+            chain=chain,
+            depth=DEPTH,
+            patience=self.paying.patience,
+            fees=Fees(tip=min(GWEI, most), fee_max=most),
         )
 
     @property
@@ -134,24 +178,62 @@ class ChainParty:
 
         Raises:
             MoveReverted: the contract refuses it.
+            TransactionStuck: it is not mined at the highest fee that is allowed.
+            TransactionReplaced: another program used this key; the next attempt has a new nonce.
         """
         assert self.manifest is not None, "no contracts yet"
         data = contract(call.contract).call(call.function, *call.arguments)
         name = f"{call.function} {digest('call', data).hex()[:24]}"
         failed = 0
-        while (found := self.outbox.find(name)) is not None and found.succeeded is False:
+        while (found := self.outbox.find(name)) is not None and _lost(found):
             failed += 1  # overtaken on the chain, and due again
             name = f"{name.partition('#')[0]}#{failed}"
         sent = self.outbox.send(name, self.manifest.at(call.contract), data, move=call.function)
         self.sent += 1
         while sent.state == "sent":
             time.sleep(POLL_SECONDS)
-            self.outbox.look_after()
+            self.look_after()
             found = self.outbox.find(name)
             assert found is not None
+            if found.fee != sent.fee:
+                fee = f"{found.fee / GWEI:.3g} gwei"
+                self.tell(f"{call.function} is not mined yet: its fee is raised to {fee}")
             sent = self.outbox.check(found, call.function)
         self.gas += sent.gas_used or 0
         return sent
+
+    def look_after(self) -> None:
+        """Send again what the chain forgot."""
+        try:
+            self.outbox.look_after()
+        except TransactionStuck:
+            if not self.stubborn:
+                raise
+
+    def lock(self, call: Call, *owed: tuple[str, bytes, int]) -> Sent:
+        """Make a call that locks money of some accounts: each its owner's part, address, amount.
+
+        Raises:
+            StakeShort: one of them has too little in the vault.
+            MoveReverted: the contract refuses it for another reason.
+        """
+        try:
+            return self.send(call)
+        except MoveReverted as refused:
+            if refused.reason != "funds":
+                raise
+            for who, address, needed in owed:
+                held = self.free(address)
+                if held < needed:
+                    raise StakeShort(who, hexed(address), needed=needed, held=held) from None
+            raise
+
+    def free(self, who: bytes) -> int:
+        """Return what an account of the vault can lock."""
+        assert self.manifest is not None, "no contracts yet"
+        vault = contract("vault")
+        data = self.rpc.call(self.manifest.at("vault"), vault.call("account", who))
+        return int(vault.result("account", data)[0])
 
     def deposit(self, amount: int) -> None:
         """Make tokens for oneself and put them into the vault."""
@@ -162,13 +244,7 @@ class ChainParty:
 
     def now(self) -> int:
         """Return the second that the chain's next block would have, or its last one had."""
-        latest = self.rpc.block()
-        assert latest is not None, "a chain has a latest block"
-        try:
-            pending = self.rpc.block("pending")
-        except ChainRefused:
-            pending = None  # not every node tells
-        return max(int(it["timestamp"], 16) for it in (latest, pending) if it)
+        return chain_now(self.rpc)
 
     def idle(self) -> bool:
         """Return whether it is time to see that nothing sent was forgotten by the chain."""
@@ -204,7 +280,7 @@ def play(
         except MovesTakenBack:
             # go on from what the chain says now; what it forgot of ours is sent again
             side, due = made(), None
-            party.outbox.look_after()
+            party.look_after()
             continue
         for it in heard:
             if it.event is None:
@@ -222,8 +298,13 @@ def play(
             continue
         refusals += call is not None
         if party.idle():
-            party.outbox.look_after()
+            party.look_after()
         time.sleep(POLL_SECONDS)
+
+
+def _lost(sent: Sent) -> bool:
+    """Return whether a move can never count: a contract refused it, or its nonce was taken."""
+    return sent.succeeded is False or sent.state == "replaced"
 
 
 def _sent(party: ChainParty, call: Call, refusals: int) -> bool:

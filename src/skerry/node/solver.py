@@ -29,7 +29,7 @@ from skerry.messages.receipts import Receipt
 from skerry.messages.signing import signed_digest
 from skerry.messages.wire import encode
 from skerry.node.checking import open_past, run_of
-from skerry.node.court_party import ChainParty, kept_key, play
+from skerry.node.court_party import ChainParty, Paying, kept_key, play
 from skerry.node.courtroom import LyingAnswerer, case_of, check_lie
 from skerry.node.dispute import party_of, read_receipt, receipt_of_party
 from skerry.node.keys import load_key
@@ -126,13 +126,17 @@ def own_run(past: PastRun, path: Path, lie: Lie | None) -> tuple[PartyRun, Recei
     return party, own
 
 
-def serve(path: Path, url: str, folder: Path, lie: Lie | None, *, defend: bool = False) -> None:
+def serve(
+    path: Path, url: str, folder: Path, lie: Lie | None, paying: Paying, *, defend: bool = False
+) -> None:
     """Take part in one dispute from the stake to the end, or go on with a defence."""
     past = open_past(run_of(path))
     if lie is not None:
         check_lie(past, read_receipt(path), lie)
     run, receipt = own_run(past, path, lie)
-    party = ChainParty(Rpc(url), kept_key(folder / "solver.key"), folder)
+    key = kept_key(folder / "solver.key")
+    # Its stake is in the game: it does not give up for the price of a move.
+    party = ChainParty(Rpc(url), key, folder, paying=paying, stubborn=True)
     asked_before = folder / DEFENCE_NAME
     if defend:
         told = msgspec.json.decode(read_file(asked_before), type=DefenceAsked)
@@ -175,11 +179,15 @@ def main() -> None:
     parser.add_argument("--chain", required=True, metavar="URL")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--lie", default="", metavar="STEP:NODE:ELEMENT")
+    usual = Paying()
+    parser.add_argument("--fee-max", type=int, default=usual.fee_max, metavar="GWEI")
+    parser.add_argument("--patience", type=float, default=usual.patience, metavar="SECONDS")
     parser.add_argument("--defend", action="store_true")
     given = parser.parse_args()
     try:
         lie = Lie.parse(given.lie) if given.lie else None
-        serve(given.receipt, given.chain, given.folder, lie, defend=given.defend)
+        paying = Paying(given.fee_max, given.patience)
+        serve(given.receipt, given.chain, given.folder, lie, paying, defend=given.defend)
     except SkerryError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -19,7 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from skerry.base.errors import NodeError
-from skerry.node.court_party import POLL_SECONDS
+from skerry.node.court_party import POLL_SECONDS, Paying
 from skerry.node.party import Lie
 from skerry.storage import write_file
 
@@ -65,10 +65,11 @@ class SolverProcess:
         command: what it was started by.
     """
 
-    def __init__(self, path: Path, url: str, folder: Path, lie: Lie | None) -> None:
+    def __init__(self, path: Path, url: str, folder: Path, lie: Lie | None, paying: Paying) -> None:
         end_left_over(folder / PID_NAME, (MODULE, str(folder)))
         command = [sys.executable, "-m", MODULE, str(path), "--chain", url]
         command += ["--folder", str(folder)]
+        command += ["--fee-max", str(paying.fee_max), "--patience", str(paying.patience)]
         if lie is not None:
             command += ["--lie", str(lie)]
         self.command = command

@@ -110,7 +110,8 @@ class Wallet:
         for attempt in range(ATTEMPTS_MAX):
             key = f"{name} {attempt}" if attempt else name
             found = self.outbox.find(key)
-            if found is None or found.succeeded is not False:
+            lost = found is not None and (found.succeeded is False or found.state == "replaced")
+            if not lost:
                 return self.outbox.send(key, at, data, move=function)
         raise AssertionError(f"{function} was refused {ATTEMPTS_MAX} times after it was sent")
 
