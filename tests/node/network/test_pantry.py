@@ -52,10 +52,11 @@ def test_who_gives_up_does_not_keep_others_waiting(tmp_path: Path) -> None:
     async def body() -> None:
         ours, theirs = await a_pair(tmp_path)
         name = theirs.store.put(os.urandom(PART_BYTES))
+        called = asyncio.Event()
         first = asyncio.ensure_future(ours.bring([name]))
-        await asyncio.sleep(0)  # it has begun
         second = asyncio.ensure_future(ours.bring([name]))
-        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(called.set)  # after both have begun
+        await called.wait()
         first.cancel()
         assert await second == []
 
