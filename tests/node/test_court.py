@@ -132,6 +132,19 @@ def test_a_long_sum_is_walked_to_one_run_of_it(past: PastRun, receipt: Path, hon
     check_sums(result)
 
 
+@pytest.mark.parametrize("honest", [False, True], ids=["lie", "false doubt"])
+def test_a_published_run_is_doubted_at_the_leaf(
+    past: PastRun, receipt: Path, chain: str, honest: bool
+) -> None:
+    lie = draw_lie(past, read_receipt(receipt), Chance.from_int(4))
+    result = play_dispute(receipt, lie=str(lie), honest=honest, published=True, rpc_url=chain)
+    assert result.challenger_won is not honest
+    last = result.moves[-1]
+    assert (last.step, last.node, last.element) == (lie.step, lie.node, lie.element)
+    assert len(result.moves) <= 8
+    check_sums(result)
+
+
 def test_an_honest_solver_keeps_its_stake_and_gets_of_the_bond(
     past: PastRun, receipt: Path
 ) -> None:

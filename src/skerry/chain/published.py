@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
@@ -76,13 +76,34 @@ def published_message(receipt: bytes, root: bytes, *, chain: int, court: bytes) 
     }
 
 
-def first_parting(theirs: RunRoots, own: RunRoots, steps: int) -> tuple[int, int, int]:
-    """Return the step, the node and the leaf where two runs first part.
+class Shown(Protocol):
+    """What a solver lets be seen of its run."""
+
+    def values(self, step: int) -> Sequence[bytes]:
+        """Return the tensor digest of every node's value in one step."""
+        ...
+
+    def leaf_digests(self, step: int, node: int) -> Sequence[bytes]:
+        """Return the leaf digests of one value."""
+        ...
+
+
+def likely_steps(publication: Publication, own: RunRoots) -> list[int]:
+    """Return all steps, first the one after which the published state is not one's own."""
+    count = len(publication.steps)
+    mine = map(state_root, own.states(range(count)))
+    pairs = enumerate(zip(publication.steps, mine, strict=True))
+    first = next((at - 1 for at, ((before, _), it) in pairs if before != it), 0)
+    return sorted(range(count), key=lambda step: step != max(first, 0))
+
+
+def parting(theirs: Shown, own: RunRoots, steps: Sequence[int]) -> tuple[int, int, int]:
+    """Return the first of some steps in which two runs part, and there the first node and leaf.
 
     Raises:
         NothingToDispute: they never do.
     """
-    for step in range(steps):
+    for step in steps:
         pairs = enumerate(zip(theirs.values(step), own.values(step), strict=True))
         node = next((at for at, (a, b) in pairs if a != b), None)
         if node is not None:
@@ -102,14 +123,15 @@ class Jumper(Doubter):
         signature: the 64 bytes of the signature (EIP-2098).
     """
 
-    theirs: RunRoots = field(kw_only=True)
+    theirs: Shown = field(kw_only=True)
     publication: Publication = field(kw_only=True)
     signature: bytes = field(kw_only=True)
 
     def __post_init__(self) -> None:
         terms = self.case.terms
         count = len(terms.program.nodes)
-        step, node, leaf = first_parting(self.theirs, self.run, terms.receipt.unit.steps)
+        order = likely_steps(self.publication, self.run)
+        step, node, leaf = parting(self.theirs, self.run, order)
         before, trace = self.publication.steps[step]
         leaves = self.theirs.leaf_digests(step, node)
         descent = Descent(len(leaves), 0, leaf, leaves[leaf])

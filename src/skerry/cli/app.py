@@ -158,6 +158,12 @@ def dispute(
     honest: Annotated[
         bool, typer.Option("--honest", help="The solver is honest, and the challenger lies.")
     ] = False,
+    published: Annotated[
+        bool,
+        typer.Option(
+            "--published", help="The solver publishes its roots: the doubt opens at the leaf."
+        ),
+    ] = False,
     rpc: Annotated[
         str, typer.Option(help="URL of a development node; without, a local chain is started.")
     ] = "",
@@ -184,7 +190,7 @@ def dispute(
 
         receipt = receipt_of_duty(receipt, unit)
     means = means_of(key, fee_max, patience)
-    dispute_command(receipt, lie, rpc, means, honest=honest, as_json=as_json)
+    dispute_command(receipt, lie, rpc, means, honest=honest, published=published, as_json=as_json)
 
 
 @app.command()

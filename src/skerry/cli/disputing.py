@@ -40,7 +40,14 @@ def means_of(key: Path | None, fee_max: int, patience: float) -> Means:
 
 
 def dispute_command(
-    path: Path, lie: str, rpc_url: str, means: Means, *, honest: bool, as_json: bool
+    path: Path,
+    lie: str,
+    rpc_url: str,
+    means: Means,
+    *,
+    honest: bool,
+    published: bool,
+    as_json: bool,
 ) -> None:
     """Take a receipt to court; exit code 4 where the solver lost."""
     watch = CourtWatch() if as_json else watch_moves()

@@ -48,8 +48,16 @@ from skerry.node.court_party import (
     lend_coins,
     play,
 )
+from skerry.node.court_published import (
+    PublicationFalse,
+    PublishAsked,
+    Published,
+    PublishedRun,
+    check_published,
+    doubter_of,
+)
 from skerry.node.court_result import Balance, DisputeResult
-from skerry.node.courtroom import FalseDoubter, case_of, check_lie
+from skerry.node.courtroom import case_of, check_lie
 from skerry.node.dispute import draw_lie, party_of, read_receipt
 from skerry.node.party import Lie, LieVanished, PartyRun
 from skerry.node.past import PastRun
@@ -157,7 +165,8 @@ class Courtroom:
         docket = job.docket(solver.hear(Signed).signature)
         self.watch.claim(claimed)
         case = case_of(self.past, claimed, run, docket)
-        made = partial(self._doubter, case, run)
+        published = self._published(solver, case, ready.address) if self.kept.published else None
+        made = partial(self._doubter, case, run, published)
         made()  # a lie that vanished had better be noticed now
         solver.ask(DefenceAsked(docket))
         log = CourtLog(self.folder / "challenger.events", rpc, manifest)
@@ -170,14 +179,26 @@ class Courtroom:
     def _terms(self) -> CourtTerms:
         return CourtTerms(bond=stake_of(self.past.config) // 3 | 1, grace=GRACE)
 
-    def _doubter(self, case: Case, run: PartyRun) -> Doubter:
-        who, salt = self.parties["challenger"].address, self.kept.salt
+    def _published(self, solver: SolverProcess, case: Case, address: bytes) -> PublishedRun:
+        """Return what the solver published of its run."""
+        manifest, terms = self.parties["challenger"].manifest, case.terms
+        assert manifest is not None, "no contracts yet"
+        self.watch.stage("the solver publishes the roots of its run")
+        solver.ask(PublishAsked(terms.game))
+        told, steps = solver.hear(Published), terms.receipt.unit.steps
         try:
-            if not self.honest:
-                return Doubter(case, run, who, salt)
-            return FalseDoubter(
-                case, run, who, salt, truth=partial(party_of, self.past, self.true.unit)
-            )
+            publication = check_published(told, steps, terms.game, address, manifest)
+        except PublicationFalse:
+            self.kept.published = False  # the next call walks
+            keep(self.folder, self.kept)
+            raise
+        return PublishedRun(terms.program, publication, told.signature, solver)
+
+    def _doubter(self, case: Case, run: PartyRun, seen: PublishedRun | None) -> Doubter:
+        who, salt = self.parties["challenger"].address, self.kept.salt
+        truth = partial(party_of, self.past, self.true.unit) if self.honest else None
+        try:
+            return doubter_of(case, run, who, salt, seen=seen, truth=truth)
         except NothingToDispute:
             raise LieVanished(str(self.lie)) from None
 
@@ -342,6 +363,7 @@ def play_dispute(
     *,
     lie: str = "",
     honest: bool = False,
+    published: bool = False,
     rpc_url: str = "",
     means: Means | None = None,
     watch: CourtWatch | None = None,
@@ -352,6 +374,7 @@ def play_dispute(
         path: a receipt in a run's folder.
         lie: STEP:NODE:ELEMENT that the liar changes; "" draws one.
         honest: whether the solver is honest and the challenger the liar.
+        published: whether the solver publishes its roots first, so that the game opens at a leaf.
         rpc_url: a development node; "" starts one.
         means: the challenger's key, and what fees both sides pay.
         watch: what to call on the way.
@@ -368,10 +391,10 @@ def play_dispute(
     folder = dispute_folder(path, honest=honest)
     kept = kept_in(folder)
     given = "" if means.key is None else str(means.key.expanduser().absolute())
-    if kept is not None and (
-        lie not in ("", kept.lie) or rpc_url not in ("", kept.url) or given not in ("", kept.key)
-    ):
-        raise OtherDispute(folder, kept.lie)
+    if kept is not None:
+        same = (lie in ("", kept.lie), rpc_url in ("", kept.url), given in ("", kept.key))
+        if not all(same) or published > kept.published:
+            raise OtherDispute(folder, kept.lie)
     sealed = given if kept is None else kept.key
     key = read_key(Path(sealed), means.passphrase(Path(sealed))) if sealed else None
     with ExitStack() as stack:
@@ -381,16 +404,18 @@ def play_dispute(
             told = _told_lie(past, true, lie, watch)
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             url = rpc_url or _own_chain(folder, stack)
-            number = _chain_id(url)
-            kept = begin(folder, str(told), url, own=not rpc_url, chain=number, key=sealed)
+            kept = begin(
+                folder,
+                str(told),
+                url,
+                own=not rpc_url,
+                chain=_chain_id(url),
+                key=sealed,
+                published=published,
+            )
         else:
             watch.stage(f"a dispute is under way in {folder}: it goes on")
-            if kept.own and not _answers(kept.url):
-                kept.url = _own_chain(folder, stack)
-            elif kept.own:
-                stack.callback(end_left_over, folder / CHAIN_PID, ("anvil", str(folder)))
-            if (found := _chain_id(kept.url)) != kept.chain:
-                raise ChainDiffers(kept.url, found, kept.chain)
+            _take_up(kept, folder, stack)
         room = Courtroom(path, past, true, honest, kept, folder, watch, key, means.paying)
         try:
             result = room.play(stack)
@@ -400,6 +425,21 @@ def play_dispute(
             raise
     shutil.rmtree(folder, ignore_errors=True)
     return result
+
+
+def _take_up(kept: Kept, folder: Path, stack: ExitStack) -> None:
+    """Find the chain of a dispute again, or start it again where it is one's own.
+
+    Raises:
+        ChainUnreachable: nobody answers there.
+        ChainDiffers: it is another chain.
+    """
+    if kept.own and not _answers(kept.url):
+        kept.url = _own_chain(folder, stack)
+    elif kept.own:
+        stack.callback(end_left_over, folder / CHAIN_PID, ("anvil", str(folder)))
+    if (found := _chain_id(kept.url)) != kept.chain:
+        raise ChainDiffers(kept.url, found, kept.chain)
 
 
 def dispute_folder(path: Path, *, honest: bool) -> Path:

@@ -28,7 +28,7 @@ class OtherDispute(JobError):
     def __init__(self, folder: Path, lie: str) -> None:
         super().__init__(
             f"a dispute about this receipt with the lie {lie} is under way in {folder}",
-            next_step="leave out --lie, --rpc and --key to go on with it, or delete the folder",
+            next_step="leave out all options but --honest to go on with it, or delete the folder",
         )
 
 
@@ -42,6 +42,7 @@ class Kept(msgspec.Struct):
         salt: what hides the opening.
         chain: the chain's number.
         key: the challenger's sealed key file; empty where a key is made for this dispute alone.
+        published: whether the solver publishes its roots before it is doubted.
         began: the chain's second when the job was made; 0 before.
         before: free and locked money of each account before the dispute; empty until then.
         held: what the vault held then.
@@ -53,6 +54,7 @@ class Kept(msgspec.Struct):
     salt: bytes
     chain: int
     key: str = ""
+    published: bool = False
     began: int = 0
     before: dict[str, tuple[int, int]] = {}
     held: int = 0
@@ -66,9 +68,18 @@ def kept_in(folder: Path) -> Kept | None:
     return msgspec.json.decode(read_file(path), type=Kept)
 
 
-def begin(folder: Path, lie: str, url: str, *, own: bool, chain: int, key: str = "") -> Kept:
+def begin(
+    folder: Path,
+    lie: str,
+    url: str,
+    *,
+    own: bool,
+    chain: int,
+    key: str = "",
+    published: bool = False,
+) -> Kept:
     """Begin a dispute in `folder`."""
-    kept = Kept(lie, url, own, os.urandom(32), chain, key)
+    kept = Kept(lie, url, own, os.urandom(32), chain, key, published)
     keep(folder, kept)
     return kept
 

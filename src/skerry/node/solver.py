@@ -2,7 +2,8 @@
 
 What    `python -m skerry.node.solver RECEIPT --chain URL --folder FOLDER [--lie STEP:NODE:ELEMENT]`
         talks in lines of JSON: it says who it is and which receipt it answers for, then does what
-        it is asked in turn: stake and sign an offer, sign a claim, defend it. With --defend it is
+        it is asked in turn: stake and sign an offer, sign a claim, publish roots if it is asked to,
+        defend it. With --defend it is
         asked nothing: it goes on defending what it was asked to before it died.
 Why     The two sides of a dispute must share nothing but the chain. What passes here is what a
         solver publishes anyway: its receipt, its standing offer, its claim.
@@ -15,7 +16,7 @@ import argparse
 import contextlib
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -23,6 +24,7 @@ from skerry.base.errors import SkerryError
 from skerry.chain.courthouse import CourtLog
 from skerry.chain.deploy import Manifest, connect
 from skerry.chain.disputes import Answerer
+from skerry.chain.published import Publication
 from skerry.chain.rpc import Rpc
 from skerry.market.offers import Offer, Role, claim_message, offer_message
 from skerry.messages.receipts import Receipt
@@ -30,6 +32,13 @@ from skerry.messages.signing import signed_digest
 from skerry.messages.wire import encode
 from skerry.node.checking import open_past, run_of
 from skerry.node.court_party import ChainParty, Paying, kept_key, play
+from skerry.node.court_published import (
+    Digests,
+    LeavesAsked,
+    PublishAsked,
+    ValuesAsked,
+    publish,
+)
 from skerry.node.courtroom import LyingAnswerer, case_of, check_lie
 from skerry.node.dispute import party_of, read_receipt, receipt_of_party
 from skerry.node.keys import load_key
@@ -37,7 +46,7 @@ from skerry.node.party import Lie, LieVanished, PartyRun
 from skerry.node.past import PastRun
 from skerry.storage import read_file, write_file
 
-Line = TypeVar("Line", bound=msgspec.Struct)
+Line = TypeVar("Line")
 MANIFEST_NAME = "court.json"
 DEFENCE_NAME = "defence.json"
 
@@ -74,7 +83,7 @@ class Signed(msgspec.Struct, frozen=True):
     signature: bytes
 
 
-class DefenceAsked(msgspec.Struct, frozen=True):
+class DefenceAsked(msgspec.Struct, frozen=True, tag=True):
     """Answer every doubt of the receipt until a game about it has ended."""
 
     docket: bytes
@@ -92,6 +101,9 @@ def say(line: msgspec.Struct) -> None:
     """Write one line; whoever asked may be gone, which ends no defence."""
     with contextlib.suppress(BrokenPipeError):
         print(msgspec.json.encode(line).decode(), flush=True)
+
+
+Asked: TypeAlias = DefenceAsked | PublishAsked | ValuesAsked | LeavesAsked
 
 
 def asked(kind: type[Line]) -> Line:
@@ -143,7 +155,7 @@ def serve(
         party.manifest = Manifest.read(folder / MANIFEST_NAME)
         connect(party.rpc, party.manifest)
     else:
-        told = _until_defence(party, folder, receipt)
+        told = _until_defence(party, folder, receipt, run)
         write_file(asked_before, msgspec.json.encode(told))
     assert party.manifest is not None, "it was just read"
     case = case_of(past, receipt, run, told.docket)
@@ -155,7 +167,9 @@ def serve(
     say(Defended(side.ended.challenger_won, party.sent - before, party.gas))
 
 
-def _until_defence(party: ChainParty, folder: Path, receipt: Receipt) -> DefenceAsked:
+def _until_defence(
+    party: ChainParty, folder: Path, receipt: Receipt, run: PartyRun
+) -> DefenceAsked:
     """Do what one is asked before a dispute, and return what is to be defended."""
     say(SolverReady(party.address, encode(receipt)))
     stake = asked(StakeAsked)
@@ -169,7 +183,18 @@ def _until_defence(party: ChainParty, folder: Path, receipt: Receipt) -> Defence
     name = signed_digest(receipt)
     message = claim_message(claim.job, claim.round, claim.lane, name, chain=chain, market=market)
     say(Signed(party.key.sign(message)))
-    return asked(DefenceAsked)
+    while True:
+        line: Asked = asked(Asked)  # type: ignore[arg-type]
+        match line:
+            case DefenceAsked():
+                return line
+            case PublishAsked():
+                publication = Publication.of(run, receipt.unit.steps)
+                say(publish(publication, name, party.key, party.manifest))
+            case ValuesAsked():
+                say(Digests(tuple(run.values(line.step))))
+            case LeavesAsked():
+                say(Digests(tuple(run.leaf_digests(line.step, line.node))))
 
 
 def main() -> None:
