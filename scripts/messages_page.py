@@ -15,7 +15,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from skerry.messages import blobs, disputes, leased, market, membership, receipts, rounds, wire
+from skerry.messages import (
+    blobs,
+    boards,
+    disputes,
+    leased,
+    market,
+    membership,
+    receipts,
+    rounds,
+    wire,
+)
 
 GENERATED = "<!-- Written by `make reference`; do not edit. -->\n"
 
@@ -40,6 +50,7 @@ _SECTIONS = (
     ("Blobs", blobs),
     ("Leased nodes of a job", leased),
     ("The market", market),
+    ("Its board between nodes", boards),
     ("The dispute walk", disputes),
 )
 

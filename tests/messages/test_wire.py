@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skerry.messages.boards import BoardNews, BoardWant, ManifestTold, ManifestWant
 from skerry.messages.disputes import Open, Pick, RevealLeaf, RevealRoots, RevealTrace
 from skerry.messages.market import MarketClaim, MarketOffer, MarketWord
 from skerry.messages.receipts import Cost, DataSlice, Receipt, Unit, UnitId
@@ -55,6 +56,10 @@ MESSAGES: list[Message] = [
     ),
     MarketClaim(job=A, round=3, lane=1, receipt=B, signature=B + C),
     MarketWord(job=A, epoch=0, round=3, record=B, signature=B + C),
+    BoardWant(A[:8], 7),
+    BoardNews(A[:8], 9, (MarketWord(job=A, epoch=0, round=3, record=B, signature=B + C),)),
+    ManifestWant(),
+    ManifestTold(b"{}"),
 ]  # fmt: skip
 each_message = pytest.mark.parametrize("message", MESSAGES, ids=lambda it: type(it).__name__)
 

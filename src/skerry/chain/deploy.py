@@ -93,13 +93,25 @@ class Manifest:
             ManifestUnreadable: there is none.
         """
         try:
-            body = json.loads(path.read_text())
+            return cls.parse(path.read_bytes(), path)
+        except OSError as error:
+            raise ManifestUnreadable(path, str(error) or repr(error)) from None
+
+    @classmethod
+    def parse(cls, text: bytes, path: Path = Path("manifest")) -> Manifest:
+        """Return the manifest that a file's bytes say.
+
+        Raises:
+            ManifestUnreadable: they say none.
+        """
+        try:
+            body = json.loads(text)
             placed = {
                 name: Placed(unhexed(it["address"]), unhexed(it["code_hash"]), str(it["sources"]))
                 for name, it in body["contracts"].items()
             }
             return cls(int(body["chain"]), int(body["block"]), placed)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ManifestUnreadable(path, str(error) or repr(error)) from None
 
 

@@ -12,12 +12,15 @@ import msgspec
 from skerry.base.ids import nickname
 from skerry.base.units import format_bytes
 from skerry.cli import console
+from skerry.messages.membership import Invite
 from skerry.node.daemon.daemon import Daemon, NodeStart
 from skerry.node.daemon.home import NodeHome
 from skerry.node.daemon.host import Service
 from skerry.node.daemon.jobs import JobService
 from skerry.node.daemon.looking import find_invite
 from skerry.node.daemon.settings import NodeSettings, SettingsWrong, read_settings
+from skerry.node.market.service import MarketService, MarketWay, market_of
+from skerry.storage import read_file
 
 
 def join_command(
@@ -33,7 +36,8 @@ def join_command(
     node = NodeHome(home.expanduser())
     settings = chosen_settings(node, roles, listen, chain)
     given = find_invite(invite) if invite else None
-    daemon = Daemon(node, settings, given, services=services_of(settings))
+    registry = named_market(settings)
+    daemon = Daemon(node, settings, given, registry, services=services_of(settings, given))
     if as_json:
         daemon.note = lambda kind, facts: console.show_json({"event": kind, **facts})
     else:
@@ -58,9 +62,24 @@ def chosen_settings(
         raise SettingsWrong(node.settings, str(error)) from None
 
 
-def services_of(settings: NodeSettings) -> list[Service]:
-    """Return the parts that a node of these roles needs; a seed alone keeps the roster only."""
-    return [JobService()] if set(settings.roles) - {"seed"} else []
+def named_market(settings: NodeSettings) -> bytes | None:
+    """Return the market of the manifest that the owner names, for the invites of this node.
+
+    Raises:
+        StorageError: the file cannot be read.
+    """
+    path = settings.market.manifest
+    return market_of(read_file(Path(path).expanduser())) or None if path else None
+
+
+def services_of(settings: NodeSettings, invite: Invite | None) -> list[Service]:
+    """Return the parts that a node of these roles needs; a seed alone runs no jobs."""
+    chain = settings.chain or (invite.chain if invite else "")
+    way = MarketWay(chain, invite.registry if invite else None)
+    market = MarketService(settings, way) if chain else None
+    works = bool(set(settings.roles) - {"seed"})
+    parts: list[Service | None] = [market, JobService(market) if works else None]
+    return [it for it in parts if it is not None]
 
 
 async def _live(daemon: Daemon, *, as_json: bool) -> None:

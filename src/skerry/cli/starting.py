@@ -13,7 +13,10 @@ from rich.table import Table
 
 from skerry.base.ids import nickname
 from skerry.chain.anvil import Anvil
+from skerry.chain.localnet import MANIFEST_NAME, beating, found_court
+from skerry.chain.rpc import Rpc
 from skerry.cli import console
+from skerry.node.clocks import RealClock
 from skerry.node.daemon.local_network import LocalNetwork, LocalNode
 from skerry.storage.files import make_folder
 
@@ -23,20 +26,29 @@ _COLUMNS = ("process", "pid", "node", "state", "address", "last")
 def up_command(nodes: int, folder: Path, *, with_chain: bool, as_json: bool) -> None:
     """Start a network, show it, and end all of it on Ctrl-C."""
     root = folder.expanduser().absolute()
-    with local_chain(root, wanted=with_chain) as url:
-        asyncio.run(_stay(LocalNetwork(root, nodes, chain=url), as_json=as_json))
+    with local_chain(root, wanted=with_chain) as (url, manifest):
+        network = LocalNetwork(root, nodes, chain=url, manifest=manifest)
+        asyncio.run(_stay(network, as_json=as_json))
 
 
 @contextlib.contextmanager
-def local_chain(root: Path, *, wanted: bool) -> Iterator[str]:
-    """Yield the URL of a chain whose state is kept in the network's folder, or ""."""
+def local_chain(root: Path, *, wanted: bool) -> Iterator[tuple[str, Path | None]]:
+    """Yield the URL of a chain that is kept in the network's folder, and its contracts' manifest.
+
+    Yields "" and None where no chain is wanted.
+    """
     if not wanted:
-        yield ""
+        yield "", None
         return
-    make_folder(root / "chain")
-    chain = Anvil(state=root / "chain" / "state.json")
+    folder = root / "chain"
+    make_folder(folder)
+    chain = Anvil(state=folder / "state.json")
     try:
-        yield chain.url
+        rpc = Rpc(chain.url)
+        found_court(folder, rpc, RealClock())
+        rpc.close()
+        with beating(chain.url):
+            yield chain.url, folder / MANIFEST_NAME
     finally:
         chain.close()
 

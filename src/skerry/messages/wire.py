@@ -16,6 +16,7 @@ import msgspec
 
 from skerry.base.errors import PeerError
 from skerry.messages.blobs import BlobMessage
+from skerry.messages.boards import BoardMessage
 from skerry.messages.disputes import (
     Open,
     Pick,
@@ -48,6 +49,7 @@ Message: TypeAlias = (
     | BlobMessage
     | LeasedMessage
     | MarketMessage
+    | BoardMessage
 )
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 

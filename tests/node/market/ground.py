@@ -132,6 +132,7 @@ class OutOfProcess:
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        assert not self.hear().error
 
     def ask(self, order: Order) -> Said:
         self.say(order)

@@ -88,6 +88,7 @@ class Daemon:
         home: its folder.
         settings: what its owner set.
         invite: the way into the network; None where this node is the first.
+        registry: address of the market's contract, for invites; None takes the invite's.
         services: the parts that live in it, in the order in which they are started.
         transport: makes the transport of a seed; iroh unless told otherwise.
         wall: Unix time in milliseconds by this machine.
@@ -99,6 +100,7 @@ class Daemon:
     home: NodeHome
     settings: NodeSettings
     invite: Invite | None = None
+    registry: bytes | None = None
     services: Sequence[Service] = ()
     transport: Callable[[bytes, NodeSettings], Transport] | None = None
     wall: Callable[[], int] = lambda: time.time_ns() // 1_000_000
@@ -107,6 +109,7 @@ class Daemon:
     contact_seconds: float = FIRST_CONTACT_SECONDS
     gossip: Gossip | None = None
     lending: Lending | None = None
+    chain_address: bytes | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stop(self) -> None:
@@ -160,6 +163,7 @@ class Daemon:
                 wall=self.wall,
                 memory=memory,
                 tell=self._tell,
+                bind=self._bind,
             )
             for service in self.services:
                 await service.start(host)
@@ -212,6 +216,7 @@ class Daemon:
                 expires=issued + lifetime,
                 endpoints=endpoints,
                 roles=tuple(sorted(set(self.settings.roles))),
+                chain_address=self.chain_address,
                 capability=self._capability(),
             )
             return sign(word, by)
@@ -229,6 +234,12 @@ class Daemon:
             roster=Roster(salt=digest("roster-salt", self.home.seed())),
         )
 
+    def _bind(self, address: bytes) -> None:
+        """Announce the address that is staked and paid for this node."""
+        assert self.gossip is not None, "there is nobody to tell yet"
+        self.chain_address = address
+        self.gossip.renew()
+
     def _capability(self) -> Capability:
         limits = self.settings.limits
         pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -242,7 +253,7 @@ class Daemon:
         chain = self.settings.chain or (self.invite.chain if self.invite else "")
         if not seeds and not chain:
             return ""
-        registry = self.invite.registry if self.invite else None
+        registry = self.registry or (self.invite.registry if self.invite else None)
         return invite_text(Invite(self._network(key), seeds[:SEEDS_MAX], chain, registry))
 
     def _network(self, key: bytes) -> bytes:

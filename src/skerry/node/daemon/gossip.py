@@ -146,7 +146,7 @@ class Gossip:
         """Take up what was known, and begin to ask and to answer."""
         self.switchboard.register(PURPOSE, self._answer)
         self._take(self.memory.peers())
-        self._renew()
+        self.renew()
         self._spawn(self._go_round())
         self._spawn(self._notice())
 
@@ -171,7 +171,8 @@ class Gossip:
     def _now(self) -> int:
         return self.wall() // 1000
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
+        """Announce this node anew, as it is now."""
         self._renewed_at = self.clock.now()
         sequence = self.memory.next_sequence(self.wall())
         self.mine = self.announce(sequence, self._now(), LIFETIME_SECONDS)
@@ -233,7 +234,7 @@ class Gossip:
     async def _go_round(self) -> None:
         while True:
             if self.clock.now() - self._renewed_at > RENEW_SECONDS:
-                self._renew()
+                self.renew()
             self._turn += 1
             asked = [it.endpoints[0] for it in self._choose() if it.endpoints]
             lonely = len(asked) == 0 or self._turn % 10 == 1

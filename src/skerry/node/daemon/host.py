@@ -84,6 +84,7 @@ class Host:
         wall: Unix time in milliseconds, with what is known of this clock's error taken off.
         memory: leases, fences and promises, which survive.
         tell: writes one event to the node's log.
+        bind: says in the node's announcement which address is staked and paid for it.
     """
 
     home: Path
@@ -96,6 +97,7 @@ class Host:
     wall: Callable[[], int]
     memory: NodeMemory
     tell: Callable[[str, dict[str, object]], None]
+    bind: Callable[[bytes], None] = lambda address: None
 
 
 class Service(Protocol):

@@ -6,14 +6,20 @@ from skerry.node.daemon.host import Host
 from skerry.node.daemon.switchboard import Caller
 from skerry.node.network.desk import PURPOSES, Desk
 from skerry.node.network.part import Identity
+from skerry.node.network.pay import Paymaster
 from skerry.node.network.roads import Roads
 
 
 class JobService:
-    """Answers leases, runs, watchers and requests for blobs, and goes on with kept jobs."""
+    """Answers leases, runs, watchers and requests for blobs, and goes on with kept jobs.
 
-    def __init__(self) -> None:
+    Args:
+        pay: the node's side of the market; None where it takes part in none.
+    """
+
+    def __init__(self, pay: Paymaster | None = None) -> None:
         self.desk: Desk | None = None
+        self._pay = pay
 
     async def start(self, host: Host) -> None:
         """Register the purposes, and take up the jobs that a kill interrupted."""
@@ -21,7 +27,12 @@ class JobService:
         roads = Roads(host.switchboard.transport, host.peers.address)
         told = host.tell
         self.desk = Desk(
-            host.home, me, roads, host.compute.staff, lambda words: told("job", {"words": words})
+            host.home,
+            me,
+            roads,
+            host.compute.staff,
+            lambda words: told("job", {"words": words}),
+            self._pay,
         )
         for purpose in PURPOSES:
             host.switchboard.register(purpose, self._answer)

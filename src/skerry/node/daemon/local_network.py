@@ -76,6 +76,7 @@ class LocalNetwork:
         root: its folder.
         nodes: how many nodes besides the seed.
         chain: URL of its chain; empty where there is none.
+        manifest: the file that says where its contracts are; None where there is no chain.
         told: is told a node's name and what happened to it, in words.
     """
 
@@ -85,10 +86,12 @@ class LocalNetwork:
         nodes: int,
         *,
         chain: str = "",
+        manifest: Path | None = None,
         told: Callable[[str, str], None] = lambda name, words: None,
     ) -> None:
         self.root = root
         self.chain = chain
+        self.manifest = manifest
         self.seed = LocalNode("seed")
         self.nodes = [LocalNode(f"node-{at + 1}") for at in range(nodes)]
         self.invite = ""
@@ -126,8 +129,7 @@ class LocalNetwork:
         home = self.root / node.name
         node.key = NodeHome(home).key()[0].hex()  # so that the others' words about it have a name
         if not NodeHome(home).settings.exists():  # else each would take all cores for itself
-            share = f"[limits]\nshare = {max(1, len(self.nodes))}\n"
-            write_file(NodeHome(home).settings, share.encode())
+            write_file(NodeHome(home).settings, self._settings(node).encode())
         roles = ["seed"] if node is self.seed else ["solver", "verifier"]
         invite = [self.invite] if self.invite and node is not self.seed else []
         command = [sys.executable, "-m", "skerry", "join", *invite, "--home", str(home), "--json"]
@@ -149,6 +151,15 @@ class LocalNetwork:
         task = asyncio.ensure_future(self._read(node, node.process))
         self._reading.add(task)
         task.add_done_callback(self._reading.discard)
+
+    def _settings(self, node: LocalNode) -> str:
+        """Return a node's settings; only the seed is told where the contracts are."""
+        lines = ["[limits]", f"share = {max(1, len(self.nodes))}"]
+        if self.manifest is not None:
+            lines += ["[market]", "faucet = true"]
+        if self.manifest is not None and node is self.seed:
+            lines += [f"manifest = {str(self.manifest)!r}"]
+        return "\n".join(lines) + "\n"
 
     async def _wait(self, node: LocalNode) -> None:
         """Wait until a node is ready or has ended."""

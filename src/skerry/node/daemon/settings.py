@@ -14,6 +14,9 @@ Units   GiB, Mbit/s, minutes and hours as the keys say; `limits` and `policy` tu
         [policy]
         idle_minutes = 10
         hours = ["22:00-06:30"]
+        [market]
+        price = 100
+        deposit = 1000000
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from skerry.storage import read_file
 
 _GIB = 1 << 30
 _Positive = Annotated[float, Meta(gt=0, le=1e6)]
+_Amount = Annotated[int, Meta(ge=0, le=1 << 62)]
 _Some = Annotated[float, Meta(ge=0, le=1e6)]
 
 
@@ -127,6 +131,30 @@ class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         )
 
 
+class MarketSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What this node asks for its work, and what it stakes; in the token's smallest unit.
+
+    Attributes:
+        price: least pay of a unit, as a solver.
+        price_audit: least pay of an audited epoch, as a verifier.
+        price_record: least pay of a recorded round, as a verifier that coordinates.
+        deposit: what all of its money in the vault comes to at a start.
+        stake: most that one job may lock; 0 takes the whole deposit.
+        lanes: most lanes of one job.
+        manifest: a file that says where the contracts are; empty asks the other nodes.
+        faucet: whether it gives itself coins and tokens, as only a local chain allows.
+    """
+
+    price: _Amount = 100
+    price_audit: _Amount = 1_000
+    price_record: _Amount = 10
+    deposit: _Amount = 1_000_000
+    stake: _Amount = 0
+    lanes: Annotated[int, Meta(ge=1, le=4096)] = 8
+    manifest: str = ""
+    faucet: bool = False
+
+
 class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What an owner may set.
 
@@ -139,6 +167,7 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         chain: URL of the chain's node; empty where there is none.
         limits: what workers may take.
         policy: when they may run.
+        market: what it asks for its work, and what it stakes.
     """
 
     roles: Annotated[tuple[RoleName, ...], Meta(min_length=1, max_length=3)] = ("solver",)
@@ -149,6 +178,7 @@ class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     chain: str = ""
     limits: Limits = Limits()
     policy: PolicySettings = PolicySettings()
+    market: MarketSettings = MarketSettings()
 
 
 def read_settings(path: Path) -> NodeSettings:

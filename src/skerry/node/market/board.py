@@ -19,6 +19,8 @@ from skerry.messages.wire import MessageError, decode, encode
 from skerry.storage import read_file, write_file
 from skerry.storage.files import make_folder
 
+SUFFIX = ".message"
+
 
 class Board(Protocol):
     """Where messages are told and heard."""
@@ -40,16 +42,24 @@ class FolderBoard:
         make_folder(root)
         self._heard: set[str] = set()
 
-    def tell(self, message: MarketMessage) -> None:
-        """Write a message unless it is there."""
-        data = encode(message)
-        path = self.root / f"{digest('market', data).hex()}.message"
+    def tell(self, message: MarketMessage, *, durable: bool = True) -> None:
+        """Write a message unless it is there; one that can be heard again need not be durable."""
+        path = self.root / self.name_of(message)
         if not path.is_file():
-            write_file(path, data)
+            write_file(path, encode(message), durable=durable)
+
+    @staticmethod
+    def name_of(message: MarketMessage) -> str:
+        """Return the name of a message's file."""
+        return digest("market", encode(message)).hex() + SUFFIX
+
+    def drop(self, name: str) -> None:
+        """Take a message away; who heard it keeps it."""
+        (self.root / name).unlink(missing_ok=True)
 
     def hear(self) -> Iterator[MarketMessage]:
         """Yield messages that were not heard yet."""
-        for path in sorted(self.root.glob("*.message")):
+        for path in sorted(self.root.glob(f"*{SUFFIX}")):
             if path.name in self._heard:
                 continue
             self._heard.add(path.name)

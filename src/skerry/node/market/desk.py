@@ -25,11 +25,13 @@ from skerry.chain.bookkeeping import Bookkeeper
 from skerry.chain.courthouse import CourtLog
 from skerry.chain.deploy import Manifest, connect
 from skerry.chain.keyfiles import ChainKey
+from skerry.chain.localnet import give
+from skerry.chain.origin import check_origin
 from skerry.chain.outbox import Outbox
 from skerry.chain.rpc import Rpc
 from skerry.commit.tensors import tensor_digest
 from skerry.market import Lease
-from skerry.market.offers import Role
+from skerry.market.offers import Offer, Role
 from skerry.messages.receipts import Receipt
 from skerry.messages.rounds import RoundRecord, RunConfig
 from skerry.messages.wire import decode_as
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from skerry.node.past import PastRun
 
 KEY_NAME, PLACE_NAME, JOINED = "market.key", "place.json", "joined"
+ACCOUNTS_MAX = 4096
 
 
 @dataclass
@@ -79,6 +82,8 @@ class Desk:
     backend: str
     clock: bool
     followed: list[Following] = field(default_factory=list)
+    standing: dict[Role, Asked] = field(default_factory=dict)
+    told: dict[Role, Offer] = field(default_factory=dict)
 
     def join(self, order: Order) -> None:
         """Take part in a job over a run's folder, now and whenever this desk is opened."""
@@ -119,9 +124,39 @@ class Desk:
                 self.actor.on_round(it.job, record, receipts)
 
     def tick(self) -> Ticked:
-        """Follow the runs, then make every move that is due."""
+        """Follow the runs, make every move that is due, and keep the standing offers good."""
         self.follow()
-        return self.actor.tick(wall_seconds() if self.clock else 0)
+        ticked = self.actor.tick(wall_seconds() if self.clock else 0)
+        self.renew()
+        return ticked
+
+    def renew(self) -> None:
+        """Sign each standing offer anew once it was used, or half of its time is over."""
+        if not self.standing:
+            return
+        now, leases = self.actor.wallet.now(), self.actor.keeper.books.account(self.actor.me).leases
+        for role, asked in self.standing.items():
+            last = self.told.get(role)
+            if last is None or last.nonce != leases or last.expires - now < asked.lasts // 2:
+                self.told[role] = self.actor.offer(asked)
+
+    def stock(self, wanted: int) -> None:
+        """Put into the vault what all this node's money in it lacks of an amount."""
+        self.actor.keeper.catch_up()
+        account = self.actor.keeper.books.account(self.actor.me)
+        lacking = wanted - account.free - account.locked - account.exiting
+        if lacking > 0:
+            self.actor.fund(account.free + lacking)
+
+    def accounts(self) -> tuple[str, ...]:
+        """Return who has money in the vault, the richest first, up to a limit."""
+        self.actor.keeper.catch_up()
+        held = {
+            who: it.free + it.locked + it.exiting
+            for who, it in self.actor.keeper.books.accounts.items()
+        }
+        richest = sorted((it for it in held if held[it]), key=lambda it: (-held[it], it))
+        return tuple(it.hex() for it in richest[:ACCOUNTS_MAX])
 
     def closed(self) -> bool:
         """Return whether every job that it takes part in is closed."""
@@ -192,6 +227,7 @@ def open_desk(folder: Path, place: Place) -> Desk:
         rpc = Rpc(place.url)
         opened.callback(rpc.close)
         connect(rpc, manifest, now=wall_seconds() if place.clock else None)
+        check_origin(rpc, manifest)
         seed = read_seed(folder / KEY_NAME)
         key = chain_key(seed)
         outbox = Outbox(folder / "market.outbox", rpc, key, RealClock(), chain=manifest.chain)
@@ -209,15 +245,28 @@ def open_desk(folder: Path, place: Place) -> Desk:
     return desk
 
 
+def _asked(order: Order) -> Asked:
+    return Asked(Role(order.role), order.price, order.stake, order.lanes)
+
+
 def obey(desk: Desk, order: Order) -> Said:
     """Do what a line asks."""
     actor = desk.actor
     address = actor.me.hex()
     match order.do:
+        case "faucet":
+            give(actor.wallet.rpc, actor.wallet.manifest, actor.me, order.amount)
+        case "stock":
+            desk.stock(order.amount)
         case "fund":
             actor.fund(order.amount)
+        case "stand":
+            desk.standing[Role(order.role)] = _asked(order)
+            desk.renew()
         case "offer":
-            actor.offer(Asked(Role(order.role), order.price, order.stake, order.lanes))
+            actor.offer(_asked(order))
+        case "accounts":
+            return Said(address, accounts=desk.accounts())
         case "award":
             assert order.asking is not None, "an award needs terms"
             job = award(actor, read_config(Path(order.run)), order.asking)
@@ -239,21 +288,27 @@ def obey(desk: Desk, order: Order) -> Said:
     return Said(address)
 
 
+def refused(error: SkerryError) -> Said:
+    """Return an error as a desk says it."""
+    return Said(error=error.code, why=error.message, next_step=error.next_step)
+
+
 def main() -> None:
-    """Obey lines until the end of the input."""
+    """Say who this is, or why it cannot be; then obey lines until the end of the input."""
     folder = Path(sys.argv[1])
     place = read_place(folder)
     try:
         desk = open_desk(folder, place)
     except SkerryError as error:
-        print(error, file=sys.stderr)
+        print(msgspec.json.encode(refused(error)).decode(), flush=True)
         sys.exit(error.exit_code)
+    print(msgspec.json.encode(Said(desk.actor.me.hex())).decode(), flush=True)
     for line in sys.stdin:
         order = msgspec.json.decode(line, type=Order)
         try:
             said = obey(desk, order)
         except SkerryError as error:
-            said = Said(error=f"{error.code}: {error}")
+            said = refused(error)
         print(msgspec.json.encode(said).decode(), flush=True)
         if order.do == "quit":
             break

@@ -38,8 +38,9 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line that a desk is told.
 
     Attributes:
-        do: "fund", "offer", "award", "confirm", "join", "tick", "end", "leave" or "quit".
-        amount: what free money shall come to.
+        do: "faucet", "stock", "fund", "stand", "offer", "accounts", "award", "confirm", "join",
+            "tick", "end", "leave" or "quit".
+        amount: what tokens in hand, all money in the vault, or free money in it shall come to.
         role: what to offer to be.
         price: least pay.
         stake: most that may be locked.
@@ -87,7 +88,10 @@ class Said(msgspec.Struct, frozen=True):
         closed: whether every job that it takes part in is closed.
         wanted: blobs without which a replay takes longer, by job, all hexadecimal; whoever has
             looked for them ticks again.
-        error: why it did not obey.
+        accounts: who has money in the vault, hexadecimal.
+        error: the code of why it did not obey; empty where it did.
+        why: the same in words.
+        next_step: what to do about it.
     """
 
     address: str = ""
@@ -96,4 +100,7 @@ class Said(msgspec.Struct, frozen=True):
     wake: int | None = None
     closed: bool = False
     wanted: Mapping[str, tuple[str, ...]] = {}
+    accounts: tuple[str, ...] = ()
     error: str = ""
+    why: str = ""
+    next_step: str = ""
