@@ -1,7 +1,7 @@
 """What the benchmarks of the network share: a network of processes, and a job ready to run.
 
-What    `LiveNetwork` is `skerry up` as a process, without a chain; `ready_job` prepares the data of
-        a job file and traces its model, so that only the run itself is timed.
+What    `LiveNetwork` is `skerry up` as a process, with a chain where it is paid; `ready_job`
+        prepares the data of a job file and traces its model, so that only the run is timed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class LiveNetwork:
 
     folder: Path
     count: int = 4
+    paid: bool = False
     nodes: dict[str, Any] = field(default_factory=dict)
+    chain: str = ""
+    invite: str = ""
     _process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> LiveNetwork:
@@ -37,10 +40,18 @@ class LiveNetwork:
         for number in range(1, self.count + 1):  # as the workers of a local run: not stood back
             home = self.folder / f"node-{number}"
             home.mkdir(parents=True, exist_ok=True)
-            (home / "node.toml").write_text(f"[limits]\nnice = 0\nshare = {self.count}\n")
+            settings = f"[limits]\nnice = 0\nshare = {self.count}\n"
+            settings += "[market]\nfaucet = true\n" if self.paid else ""
+            (home / "node.toml").write_text(settings)
         command = [sys.executable, "-m", "skerry", "up", "--nodes", str(self.count)]
         self._process = subprocess.Popen(
-            [*command, "--no-chain", "--folder", str(self.folder), "--json"],
+            [
+                *command,
+                *([] if self.paid else ["--no-chain"]),
+                "--folder",
+                str(self.folder),
+                "--json",
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -48,7 +59,8 @@ class LiveNetwork:
         for line in self._process.stdout:
             said = json.loads(line)
             if "nodes" in said:
-                self.nodes = said["nodes"]
+                self.nodes, self.chain = said["nodes"], said["chain"]
+                self.invite = said["invite"]
                 break
         if not self.nodes:
             raise RuntimeError("the network did not come up")

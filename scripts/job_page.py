@@ -17,6 +17,7 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("rounds", schema.RoundsSection),
     ("resources", schema.ResourcesSection),
     ("checkpoint", schema.CheckpointSection),
+    ("market", schema.MarketSection),
 )
 
 

@@ -206,14 +206,18 @@ def earnings(home: Home = Path("~/.skerry"), rpc: RpcUrl = "", as_json: AsJson =
 
 @app.command()
 def invoice(
-    job: Annotated[str, typer.Argument(help="The first letters of a job's name on the chain.")],
-    home: Home = Path("~/.skerry"),
+    job: Annotated[
+        str, typer.Argument(help="The folder of a run, or the first letters of its name on chain.")
+    ],
+    home: Annotated[
+        Path | None, typer.Option("--home", help="The folder of the node or client that asks.")
+    ] = None,
     rpc: RpcUrl = "",
     as_json: AsJson = False,
 ) -> None:
     """Say what a job cost: each unit, its price, the verdict on it, and what was refunded.
 
-    Example: skerry invoice 3fa1
+    Example: skerry invoice runs/digits
     """
     from skerry.cli.billing import invoice_command
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from skerry.cli import console
+from skerry.node.daemon.home import default_home
+from skerry.node.market.bought import bought_by
 from skerry.node.market.statements import Earnings, earnings_of, invoice_of
 from skerry.roles.statement import Statement, UnitLine
 
@@ -50,9 +52,12 @@ def earnings_rows(found: Earnings) -> list[console.Row]:
     ]
 
 
-def invoice_command(job: str, home: Path, rpc_url: str, *, as_json: bool) -> None:
-    """Show what a job cost, unit by unit."""
-    found = invoice_of(home.expanduser(), job, rpc_url)
+def invoice_command(job: str, home: Path | None, rpc_url: str, *, as_json: bool) -> None:
+    """Show what a job cost, unit by unit; it is named by its run's folder, or as on the chain."""
+    bought = bought_by(Path(job))
+    name = job if bought is None else bought.job
+    place = home or (default_home() if bought is None else Path(bought.home))
+    found = invoice_of(place.expanduser(), name, rpc_url)
     if as_json:
         console.show_json({"invoice": found, "spent": found.spent, "adds_up": found.adds_up})
         return

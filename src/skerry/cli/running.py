@@ -21,6 +21,7 @@ from skerry.node.events import (
     WorkerUp,
 )
 from skerry.node.jobs import Evaluation, JobResult, Watchers, live_job
+from skerry.node.market.bought import bought_by
 from skerry.node.submission import JobFile, TracedJob, load_job
 from skerry.plan import Plan
 
@@ -33,8 +34,12 @@ def run_command(
     result = watched(file, network, quiet=as_json, plain=plain)
     if as_json:
         console.show_json(result)
-    else:
-        console.show_rows(result_rows(file, result))
+        return
+    console.show_rows(result_rows(file, result))
+    if network is not None and bought_by(file.run_folder) is not None:
+        from skerry.cli.billing import invoice_command
+
+        invoice_command(str(file.run_folder), None, "", as_json=False)
 
 
 def watched(
@@ -46,7 +51,12 @@ def watched(
     with preparation_bars(shown=True) as told, round_view(plain=plain) as event:
         return live_job(
             file,
-            Watchers(progress=told, traced=lambda *known: _announce(*known), event=event),
+            Watchers(
+                progress=told,
+                traced=lambda *known: _announce(*known),
+                event=event,
+                market=_market_line,
+            ),
             network=network,
         )
 
@@ -99,6 +109,11 @@ class _Bars:
         words = describe(event)
         if words:
             self.bars.console.print(words, markup=False)
+
+
+def _market_line(words: str) -> None:
+    console.out.print(f"market  {words}", markup=False)
+    console.out.file.flush()
 
 
 def _line(event: RunEvent) -> None:

@@ -11,6 +11,7 @@ from skerry.job.parse import JobFileError, parse_job
 from skerry.job.schema import (
     CheckpointSection,
     Job,
+    MarketSection,
     ModelSection,
     ResourcesSection,
     RoundsSection,
@@ -21,6 +22,7 @@ __all__ = [
     "CheckpointSection",
     "Job",
     "JobFileError",
+    "MarketSection",
     "ModelSection",
     "ResourcesSection",
     "RoundsSection",

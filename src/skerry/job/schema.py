@@ -147,6 +147,35 @@ class CheckpointSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     save_total_limit: CountOrZero = 0
 
 
+class MarketSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[market]: what a job pays on a network with a chain; elsewhere it is not read.
+
+    Attributes:
+        price_max: most that a unit, one lane of one round, may cost, in the token's smallest unit.
+        price_audit: an auditor's pay for an epoch; 0 is the price of a unit for each draw.
+        price_record: the coordinator's pay for a round.
+        auditors: nodes that run drawn parts again and may not run lanes.
+        epoch_rounds: rounds that are committed, audited and paid together.
+        draws: segments that are drawn from each epoch.
+        phase_seconds: time for each step of an audit; 0 is three times what a replay should take,
+            and at least 20 s and what the market allows.
+        clock_seconds: time for thought in a dispute; 0 is ten times what a replay should take.
+        seconds: time from the award to the job's end; what is not done by then is refunded.
+        lanes_each_max: most lanes of one node; 0 gives all nodes alike that are not to audit.
+    """
+
+    price_max: Count = 2_000
+    price_audit: CountOrZero = 0
+    price_record: CountOrZero = 100
+    auditors: Annotated[int, Meta(ge=0, le=4)] = 2
+    epoch_rounds: Count = 4
+    draws: Annotated[int, Meta(ge=0, le=256)] = 9
+    phase_seconds: CountOrZero = 0
+    clock_seconds: CountOrZero = 0
+    seconds: Count = 86_400
+    lanes_each_max: CountOrZero = 0
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A job file.
 
@@ -163,6 +192,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     rounds: RoundsSection = RoundsSection()
     resources: ResourcesSection = ResourcesSection()
     checkpoint: CheckpointSection = CheckpointSection()
+    market: MarketSection = MarketSection()
 
     @property
     def shards(self) -> int:

@@ -19,6 +19,7 @@ from msgspec import Meta
 from skerry.messages.fields import Count, Digest, Signature
 
 AMOUNT_BYTES = 12
+DROPPED_MAX = 1 << 10
 
 Address: TypeAlias = Annotated[bytes, Meta(min_length=20, max_length=20)]
 Amount: TypeAlias = Annotated[bytes, Meta(min_length=AMOUNT_BYTES, max_length=AMOUNT_BYTES)]
@@ -59,13 +60,23 @@ class MarketClaim(
 class MarketWord(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="market-word/1"
 ):
-    """A coordinator's word on what one round of one epoch came to."""
+    """A coordinator's word on what one round of one epoch came to.
+
+    Attributes:
+        job: the job.
+        epoch: the epoch.
+        round: the round.
+        record: the record's name, in which dropped lanes count for nobody.
+        signature: of the above.
+        dropped: lanes that nobody claimed in time; whoever reads tries whether the record says so.
+    """
 
     job: Digest
     epoch: Count
     round: Count
     record: Digest
     signature: Signature
+    dropped: Annotated[tuple[Lanes, ...], Meta(max_length=DROPPED_MAX)] = ()
 
 
 MarketMessage: TypeAlias = MarketOffer | MarketClaim | MarketWord

@@ -82,10 +82,15 @@ class Watchers:
     prepared: Callable[[Report], None] = lambda report: None
     traced: Callable[[TracedJob, Plan], None] = lambda traced, plan: None
     event: Callable[[RunEvent], None] = lambda event: None
+    market: Callable[[str], None] = lambda words: None
 
 
 def live_job(
-    file: JobFile, watchers: Watchers | None = None, *, network: str | None = None
+    file: JobFile,
+    watchers: Watchers | None = None,
+    *,
+    network: str | None = None,
+    client: Path | None = None,
 ) -> JobResult:
     """Run a job from its file to its trained model; go on where an earlier call was stopped.
 
@@ -93,6 +98,7 @@ def live_job(
         file: the job.
         watchers: who is told what.
         network: the folder of a running network, or an invite; without, this machine runs the job.
+        client: the folder of who pays on a network with a chain; see `network.purse`.
 
     Raises:
         JobError: the file, the model or the data cannot be used.
@@ -112,10 +118,13 @@ def live_job(
         crew = crew_terms(file, plan, report)
         run = run_job(traced.run, file.run_folder, crew, watch=watchers.event)
     else:
-        from skerry.node.network.networks import run_on_network  # loads a library of 18 MB
+        from skerry.node.network.networks import Purse, run_on_network  # loads 18 MB
 
         data = Path(report.folder)
-        run = run_on_network(traced.run, file.run_folder, data, network, watch=watchers.event)
+        purse = Purse(client, file.job.market, watchers.market)
+        run = run_on_network(
+            traced.run, file.run_folder, data, network, watch=watchers.event, purse=purse
+        )
     evaluations = tuple(
         evaluation_of(at, sums, report.manifest) for at, sums in sorted(run.evaluations.items())
     )

@@ -137,15 +137,32 @@ def drawn_segments(sight: Sight, epoch: int, seed: bytes) -> tuple[Segment, ...]
 
 
 def audit_move(sight: Sight, part: AuditPart) -> Due | None:
-    """Return an auditor's next move in the oldest epoch that has one due."""
+    """Return an auditor's next move: any secret that is due, then in the oldest epoch that has one.
+
+    A replay may take as long as a phase, and a secret can be opened at once.
+    """
     seat = part.seat(sight)
     if seat is None or sight.state.closed:
         return None
-    for number, audit in sorted(sight.state.audits.items()):
+    audits = sorted(sight.state.audits.items())
+    reveals = (_reveal_due(sight, part, seat, number, audit) for number, audit in audits)
+    first = next((it for it in reveals if it is not None), None)
+    if first is not None:
+        return first
+    for number, audit in audits:
         due = _due(sight, part, seat, number, audit)
         if due is not None:
             return due
     return None
+
+
+def _reveal_due(
+    sight: Sight, part: AuditPart, seat: int, number: int, audit: Audit
+) -> Action | None:
+    if audit.pot is None or audit.revealed >> seat & 1 or sight.phase(audit) > 2:
+        return None
+    secret = part.key.secret(number)
+    return actions.RevealSecrets(part.me, sight.terms, number, ((seat, secret),))
 
 
 def _due(sight: Sight, part: AuditPart, seat: int, number: int, audit: Audit) -> Due | None:
@@ -153,9 +170,7 @@ def _due(sight: Sight, part: AuditPart, seat: int, number: int, audit: Audit) ->
         return None
     phase, terms = sight.phase(audit), sight.terms
     if not audit.revealed >> seat & 1:
-        secret = part.key.secret(number)
-        reveal = actions.RevealSecrets(part.me, terms, number, ((seat, secret),))
-        return reveal if phase <= 2 else None
+        return None
     seed = sight.seed(number)
     bound = bool(audit.sealed >> seat & 1)
     if seed is None or audit.shown >> seat & 1 or phase > (4 if bound else 3):

@@ -12,8 +12,8 @@ Pure    No IO.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from skerry.base.digests import EMPTY, merkle_root
@@ -55,6 +55,14 @@ class Course:
         """Return the course with one round more."""
         assert len(work.lanes) == self.terms.lanes, "a round has all lanes of its job"
         return Course(self.terms, (*self.rounds, work))
+
+    def without(self, at: int, lanes: Collection[int]) -> Course:
+        """Return the course in which some lanes of round `at` count for nobody."""
+        kept = tuple(
+            None if lane in lanes else work for lane, work in enumerate(self.rounds[at].lanes)
+        )
+        work = replace(self.rounds[at], lanes=kept)
+        return Course(self.terms, (*self.rounds[:at], work, *self.rounds[at + 1 :]))
 
     def epoch_of(self, at: int) -> int:
         """Return the epoch that round `at` belongs to."""

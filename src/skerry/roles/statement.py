@@ -131,6 +131,7 @@ def statement(
     *,
     altered: frozenset[tuple[int, int]],
     claimed: int,
+    dropped: frozenset[tuple[int, int]] = frozenset(),
 ) -> Statement:
     """Return what became of a job's money.
 
@@ -141,6 +142,7 @@ def statement(
         settled: what its settlements paid.
         altered: lanes whose receipts are about other units than were ordered.
         claimed: rounds whose receipts are all claimed.
+        dropped: lanes that the coordinator left out, since nobody claimed them in time.
     """
     pay = [sum(it.solvers[at] for it in settled) for at in range(len(job.leases))]
     lines = []
@@ -150,6 +152,7 @@ def statement(
             verdict = _verdict(job, epoch, at, lane)
             if done is None:
                 because = Because.ALTERED if (at, lane) in altered else Because.UNCOUNTED
+                because = Because.UNCLAIMED if (at, lane) in dropped else because
                 lines.append(UnitLine(at, lane, b"", 0, verdict, because, 0))
                 continue
             lease = job.leases[done.lease]

@@ -26,6 +26,7 @@ from skerry.messages.receipts import Receipt
 from skerry.messages.rounds import RoundRecord, RunConfig
 from skerry.node.market.board import Board, heard_offer, told_offer
 from skerry.node.market.engagement import Engagement
+from skerry.node.market.orders import Asked
 from skerry.node.market.wallet import Wallet
 from skerry.roles.anyone import against_coordinator, common_move
 from skerry.roles.auditor import (
@@ -50,27 +51,7 @@ if TYPE_CHECKING:  # these load torch, which only who replays or plays needs
     from skerry.node.past import PastRun
 
 MOVES_MAX = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a node asks to be in jobs, and at what price.
-
-    Attributes:
-        role: what it offers.
-        price: least pay.
-        stake: most that may be locked.
-        lanes: most lanes.
-        seconds: longest time of a job.
-        lasts: seconds that an offer is good.
-    """
-
-    role: Role
-    price: int
-    stake: int
-    lanes: int = 0
-    seconds: int = 366 * 86_400
-    lasts: int = 86_400
+CLAIM_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +74,7 @@ class _Part:
     tags: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
     doubted: set[bytes] = field(default_factory=set)
     told: int = 0
+    since: dict[int, int] = field(default_factory=dict)
     asked: set[int] = field(default_factory=set)
 
 
@@ -275,7 +257,7 @@ class MarketActor:
             self._moves += ["a move in court"] if moved else []
             second = max(now, self.wallet.now() + 1)
             for part in self._parts.values():
-                self._speak(part)
+                self._speak(part, second)
                 moved |= self._move(part, second)
             if not moved:
                 break
@@ -304,13 +286,20 @@ class MarketActor:
         if signer_of(typed, message.signature) == offer.node:
             self.offers[message.signature] = offer, message.signature
 
-    def _speak(self, part: _Part) -> None:
-        """Sign the records of rounds whose receipts are all claimed, as their coordinator."""
+    def _speak(self, part: _Part, now: int) -> None:
+        """Sign the records of rounds whose receipts are claimed, or late, as their coordinator."""
         it = part.engagement
         if it.course.terms.coordinator != self.me:
             return
-        for at in range(part.told, it.claimed_rounds()):
-            word = word_on(it.course, at)
+        for at in range(part.told, len(it.course.rounds)):
+            late = now > part.since.setdefault(at, now) + max(CLAIM_SECONDS, it.course.terms.phase)
+            lanes = it.unclaimed(at)
+            if lanes and not late:
+                return
+            if (it.course.epoch_of(at), at) in it.words:
+                part.told = at + 1  # said before this desk was started again
+                continue
+            word = word_on(it.course.without(at, lanes), at)
             message = record_message(word, chain=it.site.chain, market=it.site.market)
             self.board.tell(
                 MarketWord(
@@ -319,9 +308,11 @@ class MarketActor:
                     round=word.round,
                     record=word.record,
                     signature=self.wallet.sign(message),
+                    dropped=lanes,
                 )
             )
             part.told = at + 1
+            self.hear()
 
     def _sight(self, part: _Part, now: int) -> Sight:
         job = part.engagement.job
@@ -353,6 +344,7 @@ class MarketActor:
     def _audit(self, part: _Part, sight: Sight) -> bool:
         if part.key is None:
             return False
+        self._replayer(part)  # loads torch before a clock runs
         while True:
             mine = AuditPart(self.me, part.key, part.findings, part.tags)
             due = audit_move(sight, mine)
@@ -449,21 +441,16 @@ class MarketActor:
             key = due.signed.epoch, due.signed.round
             signed[due.signer] = it.signatures[key]
         try:
-            if isinstance(due, actions.Equivocate):
-                return self._make_equivocation(due, it)
-            self.wallet.make(due, signed)
+            if isinstance(due, actions.Equivocate) and it.second is not None:
+                said = iter([it.signatures[due.first.epoch, due.first.round], it.second[1]])
+                self.wallet.send(call_of(due, self.wallet.site, lambda who, message: next(said)))
+            else:
+                self.wallet.make(due, signed)
         except MoveReverted as refused:
             self._refused.add(due)
             self._moves.append(f"{type(due).__name__} refused: {refused.reason}")
             return False
         self._moves.append(type(due).__name__)
-        return True
-
-    def _make_equivocation(self, due: actions.Equivocate, it: Engagement) -> bool:
-        assert it.second is not None, "there are two words"
-        said = iter([it.signatures[due.first.epoch, due.first.round], it.second[1]])
-        self.wallet.send(call_of(due, self.wallet.site, lambda who, message: next(said)))
-        self._moves.append("Equivocate")
         return True
 
     def _leave(self, now: int) -> None:

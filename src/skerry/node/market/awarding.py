@@ -1,20 +1,26 @@
 """The client's award: from the offers on a board to one transaction.
 
-What    `award` matches, sizes stakes, locks the budget and everyone's stakes, and returns the job.
+What    `quote` matches offers and sizes stakes; `buy` locks the budget and everyone's stakes;
+        `award` does both. `unbegun` finds an award again.
         `confirm` is how a node looks whether an award that it is shown binds what it says.
 Why     One transaction binds everybody or nobody, and nobody works for an award that is not there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
 from skerry.base.errors import PeerError, PlanError
+from skerry.chain.abi import contract
 from skerry.chain.errors import FundsShort
 from skerry.chain.rpc import hexed
 from skerry.market import NoMatch
 from skerry.messages.rounds import RunConfig
 from skerry.node.market.actor import MarketActor
 from skerry.node.market.orders import Order
-from skerry.roles.client import Asking, draft
+from skerry.roles.client import Asking, Draft, draft
+from skerry.settle import Job, Limits
 
 
 class OffersShort(PlanError):
@@ -31,30 +37,89 @@ class OffersShort(PlanError):
         )
 
 
-def award(actor: MarketActor, config: RunConfig, asking: Asking) -> bytes:
-    """Award a run to the offers that fit best, and return the job's name on the chain.
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """An award that could be made now, and the signatures of those whom it would bind."""
+
+    draft: Draft
+    signed: Mapping[bytes, bytes]
+
+    @property
+    def locked(self) -> int:
+        """The free money that the client needs for it."""
+        terms = self.draft.terms
+        own = terms.stake_coordinator if terms.coordinator == terms.submitter else 0
+        return terms.budget + own
+
+
+def quote(
+    actor: MarketActor, config: RunConfig, asking: Asking, among: Collection[bytes] | None = None
+) -> Quote:
+    """Return the award of a run to the offers that fit best.
+
+    Args:
+        actor: the client.
+        config: the run.
+        asking: prices, stakes and times.
+        among: addresses of nodes that can be reached; None takes every offer.
 
     Raises:
         OffersShort: the offers do not suffice.
-        FundsShort: the client has too little free money in the vault for the budget.
-        MoveReverted: an offer was used meanwhile.
     """
     actor.hear()
-    offers = dict(actor.offers.values())
+    offers = {it: by for it, by in actor.offers.values() if among is None or it.node in among}
     now, books = actor.wallet.now(), actor.keeper.books
     found = draft(config, asking, list(offers), books, me=actor.me, now=now)
     if isinstance(found, NoMatch):
         raise OffersShort(found)
-    terms = found.terms
-    own = terms.stake_coordinator if terms.coordinator == actor.me else 0
-    needed, free = terms.budget + own, books.account(actor.me).free
+    return Quote(found, {it.node: offers[it] for it in found.offers})
+
+
+def buy(actor: MarketActor, quoted: Quote) -> bytes:
+    """Make an award and return the job's name on the chain.
+
+    Raises:
+        FundsShort: the client has too little free money in the vault.
+        MoveReverted: an offer was used meanwhile.
+    """
+    needed, free = quoted.locked, actor.keeper.books.account(actor.me).free
     if free < needed:
         of = "free money in the vault"
         raise FundsShort(hexed(actor.me), needed=needed, held=free, of=of)
-    signed = {it.node: offers[it] for it in found.offers}
-    actor.wallet.make(found.award(), signed)
+    actor.wallet.make(quoted.draft.award(), quoted.signed)
     actor.keeper.catch_up()
-    return terms.job
+    return quoted.draft.terms.job
+
+
+def award(actor: MarketActor, config: RunConfig, asking: Asking) -> bytes:
+    """Award a run to the offers that fit best, and return the job's name on the chain.
+
+    Raises:
+        OffersShort, FundsShort, MoveReverted: see `quote` and `buy`.
+    """
+    return buy(actor, quote(actor, config, asking))
+
+
+def unbegun(actor: MarketActor, config: RunConfig) -> Job | None:
+    """Return an award of this client for that run of which nothing was committed yet."""
+    actor.keeper.catch_up()
+    mine = (it for it in actor.keeper.books.jobs.values() if it.terms.submitter == actor.me)
+    fit = (it for it in mine if it.terms.spec == config.job and not it.closed and not it.rounds)
+    return next(fit, None)
+
+
+def market_limits(actor: MarketActor) -> Limits:
+    """Return what the market's contract allows any job; see `settle.Limits`."""
+
+    def read(name: str) -> int:
+        it = contract("market")
+        data = actor.wallet.rpc.call(actor.wallet.manifest.at("market"), it.call(name))
+        (value,) = it.result(name, data)
+        return int(value)
+
+    return Limits(
+        phase_min=read("PHASE_MIN"), window_max=read("WINDOW_MAX"), lease_max=read("LEASE_MAX")
+    )
 
 
 class AwardRefused(PeerError):

@@ -37,10 +37,10 @@ from skerry.messages.rounds import RoundRecord, RunConfig
 from skerry.messages.wire import decode_as
 from skerry.node.clocks import RealClock, wall_seconds
 from skerry.node.keys import read_seed
-from skerry.node.market.actor import Asked, MarketActor, Ticked
+from skerry.node.market.actor import MarketActor, Ticked
 from skerry.node.market.awarding import award, confirm
 from skerry.node.market.board import FolderBoard
-from skerry.node.market.orders import Order, Place, Said
+from skerry.node.market.orders import Asked, Order, Place, Said
 from skerry.node.market.wallet import Wallet
 from skerry.program import from_bytes
 from skerry.storage import RunFolder, make_folder, read_file, write_file

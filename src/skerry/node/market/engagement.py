@@ -69,6 +69,9 @@ class Engagement:
     words: dict[tuple[int, int], SignedRecord] = field(default_factory=dict)
     signatures: dict[tuple[int, int], bytes] = field(default_factory=dict)
     second: tuple[SignedRecord, bytes] | None = None
+    drops: dict[int, list[tuple[int, ...]]] = field(default_factory=dict)
+    dropped: set[tuple[int, int]] = field(default_factory=set)
+    spoken: int = 0
     over: bool = False
     _past: PastRun | None = None
     _waiting: list[MarketClaim] = field(default_factory=list)
@@ -105,6 +108,7 @@ class Engagement:
         waiting, self._waiting = self._waiting, []
         for claim in waiting:
             self.on_claim(claim)
+        self._drop()
 
     def _lane(
         self, record: RoundRecord, lane: int, names: tuple[bytes, ...], receipts: Sequence[Receipt]
@@ -167,14 +171,37 @@ class Engagement:
             return
         self.words[key] = said
         self.signatures[key] = word.signature
+        self.drops.setdefault(word.round, []).append(word.dropped)
+        self._drop()
+
+    def _drop(self) -> None:
+        """Let lanes count for nobody that the coordinator's words leave out, in order of rounds."""
+        while self.spoken < len(self.course.rounds):
+            at = self.spoken
+            epoch = self.course.epoch_of(at)
+            word = self.words.get((epoch, at))
+            if word is None:
+                return
+            for lanes in self.drops.get(at, []):
+                tried = self.course.without(at, lanes)
+                if lanes and tried.record(epoch, at) == word.record:
+                    self.course = tried
+                    self.dropped |= {(at, lane) for lane in lanes}
+                    break
+            self.spoken += 1
+
+    def unclaimed(self, at: int) -> tuple[int, ...]:
+        """Return the lanes of a round that count for a lease which has not claimed them."""
+        return tuple(
+            lane
+            for lane, work in enumerate(self.course.rounds[at].lanes)
+            if work is not None and not all(name in self.claims for name in work.receipts)
+        )
 
     def claimed_rounds(self) -> int:
         """Return how many rounds, from the first on, have a claim for each receipt that counts."""
-        for at, work in enumerate(self.course.rounds):
-            names = [name for lane in work.lanes if lane is not None for name in lane.receipts]
-            if not all(name in self.claims for name in names):
-                return at
-        return len(self.course.rounds)
+        every = range(len(self.course.rounds))
+        return next((at for at in every if self.unclaimed(at)), len(every))
 
     def claimed_course(self) -> Course:
         """Return the course as far as every receipt in it is claimed."""

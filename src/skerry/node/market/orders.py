@@ -8,10 +8,33 @@ Pure    Frozen structs.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 
+from skerry.market.offers import Role
 from skerry.roles.client import Asking
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a node asks to be in jobs, and at what price.
+
+    Attributes:
+        role: what it offers.
+        price: least pay.
+        stake: most that may be locked.
+        lanes: most lanes.
+        seconds: longest time of a job.
+        lasts: seconds that an offer is good.
+    """
+
+    role: Role
+    price: int
+    stake: int
+    lanes: int = 0
+    seconds: int = 366 * 86_400
+    lasts: int = 86_400
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from skerry.chain.bookkeeping import Bookkeeper, Entry
 from skerry.chain.deploy import Manifest, connect
 from skerry.chain.moves import Site
 from skerry.chain.rpc import Rpc
-from skerry.messages.market import MarketClaim
+from skerry.messages.market import MarketClaim, MarketWord
 from skerry.node.clocks import wall_seconds
 from skerry.node.keys import read_seed
 from skerry.node.market.board import FolderBoard
@@ -169,10 +169,16 @@ class Ledgers:
             (at, lane)
             for at, work in enumerate(it.course.rounds)
             for lane, done in enumerate(work.lanes)
-            if done is None and it.lane_receipts(at, lane)
+            if done is None and (at, lane) not in it.dropped and it.lane_receipts(at, lane)
         )
         return statement(
-            job, it.course, epochs, settled, altered=altered, claimed=it.claimed_rounds()
+            job,
+            it.course,
+            epochs,
+            settled,
+            altered=altered,
+            claimed=it.claimed_rounds(),
+            dropped=frozenset(it.dropped),
         )
 
     def _engagement(self, name: bytes, job: Job) -> Engagement:
@@ -188,6 +194,8 @@ class Ledgers:
         for message in FolderBoard(Path(self.place.board)).hear():
             if isinstance(message, MarketClaim) and message.job == name:
                 made.on_claim(message)
+            elif isinstance(message, MarketWord) and message.job == name:
+                made.on_word(message)
         return made
 
     def _site(self) -> Site:

@@ -19,7 +19,7 @@ from skerry.messages.membership import Call, Refusal
 from skerry.messages.signing import check_signature
 from skerry.messages.wire import decode_as
 from skerry.node.network.part import Identity, Part
-from skerry.node.network.pay import NotPaidHere, Paymaster, signers_of
+from skerry.node.network.pay import NotPaidHere, Paymaster, Unpaid, signers_of
 from skerry.node.network.roads import Roads, say
 from skerry.node.network.staff import Staffing
 from skerry.storage import read_file
@@ -138,11 +138,13 @@ class Desk:
             await link.close()
 
     async def _confirm(self, assignment: Assignment) -> None:
-        """Refuse a job that says it is paid, unless the chain says so too."""
-        if assignment.awarded is None:
+        """Refuse a job without pay, and one that says it is paid where the chain does not."""
+        if assignment.awarded is None and self._pay is None:
             return
         if self._pay is None:
             raise NotPaidHere
+        if assignment.awarded is None:
+            raise Unpaid
         await self._pay.confirm(assignment)
 
     async def _lease(self, link: Link) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,12 +23,16 @@ from skerry.node.daemon.looking import ask_roster, find_invite
 from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult
 from skerry.node.network.plain import NODE_NAME, PlainNode
+from skerry.node.network.purse import Purse
 from skerry.node.network.roads import Roads
 from skerry.node.network.submitter import NetworkTerms, kept_assignment, submit_job
 from skerry.node.telling import Watch
 from skerry.storage import RunFolder, read_file
 from skerry.transport import Link, Transport
 from skerry.transport.iroh_transport import IrohTransport
+
+if TYPE_CHECKING:
+    from skerry.node.network.buying import Buying
 
 _ANSWER_SECONDS = 10.0
 
@@ -80,6 +85,7 @@ def run_on_network(
     *,
     terms: NetworkTerms | None = None,
     watch: Watch = lambda event: None,
+    purse: Purse | None = None,
 ) -> RunResult:
     """Run `job` on nodes of a network, or find it again where they already run it.
 
@@ -90,12 +96,16 @@ def run_on_network(
         network: the folder of a running network, or an invite.
         terms: who is asked, and how lanes' states are held; without, whoever is there.
         watch: is told each event as it is committed.
+        purse: who pays, where the network has a chain; without, nodes are asked to work unpaid.
 
     Raises:
         NoNetwork, NobodyLeased, JobGone: see there.
+        OffersShort, FundsShort: the job cannot be awarded.
+        ChainError: the chain cannot be used.
         RunFailed, RunBlocked, RunCrashing, RunConflict: as for a local run.
     """
-    return asyncio.run(_submit(job, RunFolder(folder), data, network, terms, watch))
+    place = RunFolder(folder.absolute())
+    return asyncio.run(_submit(job, place, data, network, terms, watch, purse))
 
 
 async def _submit(
@@ -105,6 +115,7 @@ async def _submit(
     network: str,
     terms: NetworkTerms | None,
     watch: Watch,
+    purse: Purse | None,
 ) -> RunResult:
     key_file = folder.root / "keys" / "submitter.key"
     load_key(key_file)
@@ -119,14 +130,30 @@ async def _submit(
 
         return await transport.listen(accept)
 
-    try:
-        if terms is None:
-            kept = kept_assignment(folder, job)
-            found = kept.nodes if kept else await find_nodes(transport, network, job.config.lanes)
-            terms = NetworkTerms(found)
-        return await submit_job(job, folder, data, terms, listen, Roads(transport), watch)
-    finally:
-        await transport.close()
+    async with contextlib.AsyncExitStack() as ends:
+        ends.push_async_callback(transport.close)
+        roads = Roads(transport)
+        kept = kept_assignment(folder, job)
+        buying: Buying | None = None
+        if purse is not None and terms is None and not _plain_nodes(Path(network)):
+            invite = find_invite(network)
+            if invite.chain:
+                from skerry.node.network.buying import open_buying  # loads a chain's client
+
+                buying = await open_buying(transport, network, invite, folder.root, purse)
+                ends.push_async_callback(buying.close)
+        if terms is None and kept is not None:
+            terms = await buying.resume(kept) if buying else NetworkTerms(kept.nodes)
+        elif terms is None and buying is not None:
+            terms = await buying.hire(job)
+        elif terms is None:
+            terms = NetworkTerms(await find_nodes(transport, network, job.config.lanes))
+        client = buying.client if buying is not None else None
+        try:
+            return await submit_job(job, folder, data, terms, listen, roads, watch, client)
+        finally:
+            if buying is not None:
+                await buying.settle()
 
 
-__all__ = ["NetworkTerms", "NoNetwork", "find_nodes", "run_on_network"]
+__all__ = ["NetworkTerms", "NoNetwork", "Purse", "find_nodes", "run_on_network"]

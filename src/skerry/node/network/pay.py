@@ -31,6 +31,18 @@ class NotPaidHere(PeerError):
         )
 
 
+class Unpaid(PeerError):
+    """A node that works for pay was given a job without any."""
+
+    code = "peer.price"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this node works for pay, and nothing was awarded for that job",
+            next_step="submit it with `skerry run JOB.toml --network ...`, which awards it",
+        )
+
+
 class Paymaster(Protocol):
     """What a node does about money."""
 

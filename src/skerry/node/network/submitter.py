@@ -41,6 +41,7 @@ from skerry.node.events import RunEvent, ring_bytes
 from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult, keep_programs, parameter_count, raise_unless_fine
 from skerry.node.network.pantry import Pantry
+from skerry.node.network.pay import Paymaster, signers_of
 from skerry.node.network.replica import Replica
 from skerry.node.network.roads import Roads, hear, say
 from skerry.node.telling import Watch
@@ -116,6 +117,7 @@ async def submit_job(
     listen: Callable[[Callable[[Link, Call], Any]], Any],
     roads: Roads,
     watch: Watch = lambda event: None,
+    pay: Paymaster | None = None,
 ) -> RunResult:
     """Let nodes run `job`, or find it again where they already do.
 
@@ -127,6 +129,7 @@ async def submit_job(
         listen: starts to answer calls; returns the address of this process.
         roads: how nodes are called.
         watch: is told each event.
+        pay: follows the money of an assignment that is awarded.
 
     Raises:
         NobodyLeased: no node took the job.
@@ -158,7 +161,10 @@ async def submit_job(
         for line in read_lines(folder.log):  # what an earlier session was told
             if line.get("type") == "started":
                 watch(msgspec.convert(line, type=RunEvent))
-        closed = await _follow_to_end(replica, assignment, roads, watch)
+        paying = _Paying(assignment, replica, pay)
+        await paying.begin(data, pantry)
+        closed = await _follow_to_end(replica, assignment, roads, watch, paying)
+        await paying.end()
         if closed.state is not None and closed.root is not None:
             await _fetch_state(pantry, closed)
             checkpoint = Checkpoint(job.config.job, closed.round, closed.root, closed.state, ())
@@ -245,8 +251,31 @@ async def _give(assignment: Assignment, roads: Roads) -> None:
         raise NobodyLeased(len(assignment.nodes), bugs) from (bugs[0] if bugs else None)
 
 
+@dataclass(frozen=True)
+class _Paying:
+    """Tells the submitter's side of the market what comes of the job, where it is paid."""
+
+    assignment: Assignment
+    replica: Replica
+    pay: Paymaster | None
+
+    async def begin(self, data: Path | None, pantry: Pantry) -> None:
+        awarded = self.assignment.awarded
+        if awarded is not None and self.pay is not None:
+            run, signers = self.replica.folder.root, signers_of(self.assignment, awarded)
+            await self.pay.join(awarded.job, run, data, signers, pantry.bring)
+
+    def committed(self) -> None:
+        if self.assignment.awarded is not None and self.pay is not None:
+            self.pay.committed(self.assignment.awarded.job)
+
+    async def end(self) -> None:
+        if self.assignment.awarded is not None and self.pay is not None:
+            await self.pay.end(self.assignment.awarded.job)
+
+
 async def _follow_to_end(
-    replica: Replica, assignment: Assignment, roads: Roads, watch: Watch
+    replica: Replica, assignment: Assignment, roads: Roads, watch: Watch, paying: _Paying
 ) -> Closed:
     """Follow the job, at whichever of its nodes answers, until it is closed."""
     loop = asyncio.get_running_loop()
@@ -255,7 +284,7 @@ async def _follow_to_end(
         for node in assignment.nodes:
             before = replica.round
             with contextlib.suppress(PeerError, TimeoutError):
-                await _follow(replica, node, roads, watch)
+                await _follow(replica, node, roads, watch, paying)
             if replica.closed is not None:
                 break
             if replica.round > before:
@@ -267,7 +296,9 @@ async def _follow_to_end(
     return replica.closed
 
 
-async def _follow(replica: Replica, node: NodeAddress, roads: Roads, watch: Watch) -> None:
+async def _follow(
+    replica: Replica, node: NodeAddress, roads: Roads, watch: Watch, paying: _Paying
+) -> None:
     link = await roads.call(node, Call("watch", replica.job))
     try:
         await say(link, Follow(replica.job, replica.round))
@@ -277,6 +308,7 @@ async def _follow(replica: Replica, node: NodeAddress, roads: Roads, watch: Watc
                 case Committed():
                     if await replica.adopt(said):
                         _tell(said.told, watch)
+                        paying.committed()
                 case Closed():
                     await replica.close(said)
                     _tell(said.told, watch)

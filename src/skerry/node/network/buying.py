@@ -1,0 +1,194 @@
+"""Buying: all that a submitter needs beside a paid run: its desk, its board, and whom it can hire.
+
+What    `open_buying` finds the contracts, opens the client's desk and begins to carry messages;
+        `hire` awards the job; `settle` waits until the money is where it belongs.
+Why     A submitter is no node: it has no roster and takes no calls, and still records rounds.
+Rule    The contracts are this package's own, or nothing is sent. On a local chain the client is
+        given what it lacks; anywhere else it must hold it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from skerry.base.errors import NodeError, PeerError
+from skerry.chain.deploy import Manifest
+from skerry.chain.localnet import MANIFEST_NAME
+from skerry.messages.leased import Assignment
+from skerry.messages.membership import Announcement, Invite
+from skerry.node.clocks import RealClock
+from skerry.node.daemon.home import default_home
+from skerry.node.daemon.looking import ask_roster
+from skerry.node.daemon.switchboard import open_call
+from skerry.node.life import RunJob
+from skerry.node.market.awarding import OffersShort
+from skerry.node.market.board import FolderBoard
+from skerry.node.market.bought import keep_bought
+from skerry.node.market.carriage import Carriage, ask_manifest
+from skerry.node.market.client import MarketClient
+from skerry.node.market.orders import Order, Place
+from skerry.node.market.shelf import Shelf
+from skerry.node.market.signatures import signer_of
+from skerry.node.network.hiring import hire
+from skerry.node.network.purse import Purse
+from skerry.node.network.submitter import NetworkTerms
+from skerry.storage import make_folder, read_file, write_file
+from skerry.transport import Link, Transport
+
+_OFFERS_SECONDS = 20.0
+_LOOK_SECONDS = 0.5
+
+
+class NoContracts(NodeError):
+    """Nobody in a network with a chain says where its contracts are."""
+
+    code = "node.contracts"
+
+    def __init__(self, tried: int) -> None:
+        super().__init__(
+            f"none of {tried} seeds says where the market's contracts are",
+            next_step="wait until the network is up, then run the same command again",
+        )
+
+
+@dataclass
+class Buying:
+    """A submitter's side of a paid run.
+
+    Attributes:
+        client: its desk.
+        carriage: carries what is signed.
+        transport: carries links.
+        invite: the way into the network.
+        run: the run's folder.
+        home: the client's folder.
+        purse: who pays.
+        there: nodes that can be called, by their addresses on the chain.
+    """
+
+    client: MarketClient
+    carriage: Carriage
+    transport: Transport
+    invite: Invite
+    run: Path
+    home: Path
+    purse: Purse
+    there: dict[bytes, Announcement] = field(default_factory=dict)
+    job: bytes = b""
+
+    async def look(self) -> None:
+        """Find out which nodes are there."""
+        with contextlib.suppress(PeerError, TimeoutError):
+            known = await ask_roster(self.transport, self.invite)
+            found = [it for it in known if it.chain_address and it.endpoints]
+            self.there = {it.chain_address: it for it in found if it.chain_address}
+
+    async def hire(self, job: RunJob) -> NetworkTerms:
+        """Award the job as soon as the offers that came in suffice; see `hiring.hire`.
+
+        Raises:
+            OffersShort: they did not, in time.
+        """
+        terms = await self._hire(job)
+        assert terms.awarded is not None, "it was awarded"
+        self.job = terms.awarded.job
+        keep_bought(self.run, self.home, self.job)
+        return terms
+
+    async def _hire(self, job: RunJob) -> NetworkTerms:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + _OFFERS_SECONDS
+        while True:
+            await self.look()
+            try:
+                return await hire(self.client, self.purse, job, self.there)
+            except OffersShort:
+                if loop.time() > ends:
+                    raise
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    async def resume(self, assignment: Assignment) -> NetworkTerms:
+        """Go on with a job that an earlier call awarded."""
+        await self.look()
+        if assignment.awarded is not None:
+            self.job = assignment.awarded.job
+        return NetworkTerms(assignment.nodes, assignment.observers, assignment.awarded)
+
+    async def settle(self) -> None:
+        """Wait until the job is closed on the chain, or say how to look later."""
+        if self.client.ended and not await self.client.settled(self.purse.patience):
+            self.purse.told("not settled yet: nodes go on; `skerry invoice` shows how it stands")
+
+    async def close(self) -> None:
+        """End everything that was begun."""
+        await self.carriage.stop()
+        await self.client.close()
+
+
+async def open_buying(
+    transport: Transport, network: str, invite: Invite, run: Path, purse: Purse
+) -> Buying:
+    """Return a submitter's side of the market of a network.
+
+    Raises:
+        NoContracts: nobody says where the contracts are.
+        ChainError: the chain cannot be used, or the contracts are not this package's.
+    """
+    home = purse.home or _client_home(network)
+    folder = home / "market"
+    make_folder(folder)
+    path = folder / MANIFEST_NAME
+    own = Path(network).expanduser() / "chain" / MANIFEST_NAME  # noqa: ASYNC240 - a name
+    await _manifest(transport, own, invite, path)
+    place = Place(invite.chain, str(path), str(folder / "board"))
+    client = await MarketClient.open(folder, place, purse.told)
+    carriage = _carriage(transport, client, folder)
+    made = Buying(client, carriage, transport, invite, run, home, purse)
+    carriage.peers = lambda: _addresses(made.there)
+    carriage.news = lambda: client.committed(b"")
+    carriage.start()
+    return made
+
+
+def _client_home(network: str) -> Path:
+    folder = Path(network).expanduser()
+    return (folder if folder.is_dir() else default_home()).absolute() / "client"
+
+
+def _addresses(there: Mapping[bytes, Announcement]) -> dict[bytes, str]:
+    return {it.signer: it.endpoints[0] for it in there.values()}
+
+
+async def _manifest(transport: Transport, own: Path, invite: Invite, path: Path) -> None:
+    """Keep the manifest of the network's contracts at a path."""
+    found = read_file(own) if own.is_file() else b""  # noqa: ASYNC240 - once, at the start
+
+    async def dial(address: str, purpose: str) -> Link:
+        return await open_call(transport, address, purpose)
+
+    for seed in invite.seeds if not found else ():
+        with contextlib.suppress(PeerError, TimeoutError):
+            found = found or await ask_manifest(dial, seed)
+    if not found:
+        raise NoContracts(len(invite.seeds))
+    write_file(path, found)
+    Manifest.read(path)
+
+
+def _carriage(transport: Transport, client: MarketClient, folder: Path) -> Carriage:
+    site = client.desk.actor.wallet.site
+
+    async def dial(address: str, purpose: str) -> Link:
+        return await open_call(transport, address, purpose)
+
+    async def accounts() -> frozenset[bytes]:
+        said = await client.ask(Order("accounts"))
+        return frozenset(bytes.fromhex(it) for it in said.accounts)
+
+    shelf = Shelf(FolderBoard(folder / "board"), lambda it: signer_of(it, site), os.urandom(8))
+    return Carriage(dial, dict, RealClock(), accounts, shelf, pushes=True)

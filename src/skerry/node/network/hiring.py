@@ -1,0 +1,134 @@
+"""Hiring: from a network with a chain to nodes that are bound to a job by an award.
+
+What    `hire(client, ...)` matches the offers of nodes that can be reached, awards the job in one
+        transaction, and returns the terms under which it is submitted.
+Why     Whom a job is given to and whom its award binds must be the same nodes.
+Rule    An address is a node's where its own signed announcement says so. Who runs lanes coordinates
+        in the order of the leases; auditors, and whoever records rounds on the chain, observe.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from skerry.job import MarketSection
+from skerry.market.terms import PHASES
+from skerry.messages.leased import Awarded, NodeAddress, Party
+from skerry.messages.membership import Announcement
+from skerry.node.life import RunJob
+from skerry.node.market.client import MarketClient
+from skerry.node.network.purse import Purse
+from skerry.node.network.submitter import NetworkTerms
+from skerry.node.rates import measured_rate
+from skerry.program import cost
+from skerry.roles.client import Asking
+from skerry.settle import Job, Limits
+
+PHASE_SECONDS = 20  # a desk must start, load torch and be heard in it
+_REPLAYS_PHASE, _REPLAYS_CLOCK = 3, 10
+
+
+def replay_seconds(job: RunJob, draws: int) -> float:
+    """Return what one auditor's replay of an epoch should take on one core of this machine."""
+    program = job.programs["step"] if "step" in job.programs else job.programs["grad"]
+    steps = draws * job.config.local_steps * job.config.shards_per_lane
+    return steps * cost(program).operations / measured_rate(job)
+
+
+def asking_of(wish: MarketSection, limits: Limits, replay: float) -> Asking:
+    """Return what a job asks for, with times that suit its replays and the market's limits.
+
+    Args:
+        wish: the job's own words.
+        limits: what the market allows.
+        replay: seconds that a replay of an epoch's draw should take.
+    """
+    phase = wish.phase_seconds or max(
+        limits.phase_min, PHASE_SECONDS, math.ceil(_REPLAYS_PHASE * replay)
+    )
+    phase = min(phase, limits.window_max // PHASES)
+    clock = wish.clock_seconds or max(limits.phase_min, 60, math.ceil(_REPLAYS_CLOCK * replay))
+    return Asking(
+        price_max=wish.price_max,
+        price_audit=wish.price_audit,
+        price_record=wish.price_record,
+        auditors=wish.auditors,
+        epoch_rounds=wish.epoch_rounds,
+        draws=wish.draws,
+        delay=max(1, min(60, phase // 2)),
+        phase=phase,
+        seconds=min(wish.seconds, limits.lease_max),
+        clock=min(clock, limits.window_max),
+        lanes_each_max=wish.lanes_each_max,
+    )
+
+
+def _even(job: RunJob, purse: Purse, there: Mapping[bytes, Announcement]) -> int:
+    """Return how many lanes each node gets, where all that are not to audit get alike."""
+    solvers = sum("solver" in it.roles for it in there.values())
+    alone = sum("solver" not in it.roles for it in there.values())
+    return -(-job.config.lanes // max(1, solvers - max(0, purse.wish.auditors - alone)))
+
+
+async def hire(
+    client: MarketClient, purse: Purse, job: RunJob, there: Mapping[bytes, Announcement]
+) -> NetworkTerms:
+    """Award a job, or find its award again, and return the terms under which it is submitted.
+
+    Args:
+        client: who pays.
+        purse: what for.
+        job: the job.
+        there: the nodes that can be called, by their addresses on the chain.
+
+    Raises:
+        OffersShort: the offers of these nodes do not suffice.
+        FundsShort: the client holds too little.
+    """
+    made = await client.unbegun(job.config)
+    if made is None or not set(parties_of(made)) <= there.keys():
+        limits = await client.limits()
+        replay = replay_seconds(job, purse.wish.draws)
+        asking = asking_of(purse.wish, limits, replay)
+        asking = replace(asking, lanes_each_max=asking.lanes_each_max or _even(job, purse, there))
+        quoted = await client.quote(job.config, asking, set(there))
+        terms = quoted.draft.terms
+        purse.told(
+            f"at most {terms.budget:,} for {terms.rounds} rounds of {terms.lanes} lanes and "
+            f"{terms.seats} auditors: {quoted.locked:,} are locked now"
+        )
+        made = await client.buy(quoted)
+    purse.told(f"awarded to {len(made.leases)} solvers under the name {made.terms.job.hex()[:16]}")
+    return network_terms(client, made, there)
+
+
+def parties_of(job: Job) -> list[bytes]:
+    """Return the addresses of everyone bound by an award but its submitter."""
+    terms = job.terms
+    others = [*terms.auditors[: terms.seats], terms.coordinator]
+    found = [it.node for it in job.leases] + [it for it in others if it != terms.submitter]
+    return list(dict.fromkeys(found))
+
+
+def network_terms(
+    client: MarketClient, job: Job, there: Mapping[bytes, Announcement]
+) -> NetworkTerms:
+    """Return the terms under which an awarded job is submitted."""
+    solvers = [it.node for it in job.leases]
+    observers = [it for it in parties_of(job) if it not in solvers]
+    parties = sorted((there[it].signer, it) for it in (*solvers, *observers))
+    site = client.desk.actor.wallet.site
+    awarded = Awarded(
+        site.chain, site.market, job.terms.job, tuple(Party(key, who) for key, who in parties)
+    )
+    return NetworkTerms(
+        [_address(there[it]) for it in solvers],
+        [_address(there[it]) for it in observers],
+        awarded,
+    )
+
+
+def _address(announcement: Announcement) -> NodeAddress:
+    return NodeAddress(announcement.signer, announcement.endpoints[0])
