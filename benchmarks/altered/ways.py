@@ -1,0 +1,35 @@
+"""The ways in which a node can be altered, by name, and what of it each one changes."""
+
+from __future__ import annotations
+
+import os
+
+WAY_VARIABLE = "SKERRY_ALTERED_WAY"
+LIES_NAME = "lies.json"
+
+#: What a solver's worker does instead of its unit.
+WORK = (
+    "one bit",
+    "skipped steps",
+    "stale weights",
+    "wrong data slice",
+    "wrong seed",
+    "lower precision",
+    "garbage root",
+    "replayed receipt",
+    "double submission",
+)
+#: What a party's desk does instead of its moves.
+MOVES = (
+    "withheld reveal",
+    "copied verdict",
+    "accepts everything",
+    "frivolous challenge",
+)
+#: What a daemon does instead of its part.
+LIFE = ("bid and vanish",)
+
+
+def way() -> str:
+    """Return how this process is altered; empty where it is not."""
+    return os.environ.get(WAY_VARIABLE, "")
