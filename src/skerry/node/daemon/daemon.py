@@ -28,6 +28,7 @@ from skerry.messages.membership import (
 )
 from skerry.messages.signing import Sign, sign
 from skerry.node.clocks import RealClock
+from skerry.node.daemon import standby
 from skerry.node.daemon.bandwidth import PacedTransport
 from skerry.node.daemon.gossip import Gossip
 from skerry.node.daemon.home import NodeHome, Presence
@@ -38,6 +39,7 @@ from skerry.node.daemon.settings import NodeSettings
 from skerry.node.daemon.switchboard import Switchboard
 from skerry.transport import NodeAddress, Transport, parse_address
 from skerry.transport.iroh_transport import LOOPBACK, IrohTransport
+from skerry.transport.standby import StandbyTransport
 
 FIRST_CONTACT_SECONDS = 12.0
 _TRY_SECONDS = 0.5
@@ -135,6 +137,7 @@ class Daemon:
             transport = self._transport()
             ends.push_async_callback(transport.close)
             board = Switchboard(transport, self._bug)
+            board.register(standby.PURPOSE, lambda caller: transport.wait_here(caller.link))
             sockets = await self._listen(transport, board)
             endpoints = (str(NodeAddress(key, sockets)),) if sockets else ()
             clock = RealClock()
@@ -165,7 +168,8 @@ class Daemon:
                 tell=self._tell,
                 bind=self._bind,
             )
-            for service in self.services:
+            alone = [standby.Standby()] if self.settings.dial_only else []
+            for service in [*self.services, *alone]:
                 await service.start(host)
                 ends.push_async_callback(service.stop)
             start = NodeStart(endpoints[0] if endpoints else "", self._invite(key, endpoints), key)
@@ -178,13 +182,13 @@ class Daemon:
 
     # -- its parts
 
-    def _transport(self) -> Transport:
+    def _transport(self) -> StandbyTransport:
         seed, limits = self.home.seed(), self.settings.limits
         make = self.transport or iroh
         inner = make(seed, self.settings)
         if limits.upload or limits.download:
-            return PacedTransport(inner, limits.upload, limits.download, RealClock())
-        return inner
+            inner = PacedTransport(inner, limits.upload, limits.download, RealClock())
+        return StandbyTransport(inner)
 
     async def _listen(self, transport: Transport, board: Switchboard) -> tuple[str, ...]:
         """Take calls; return the sockets under which others reach this node."""

@@ -100,13 +100,18 @@ class Switchboard:
         """What this node answers."""
         return tuple(sorted(self._answers))
 
-    async def accept(self, link: Link) -> None:
-        """Hold one conversation that another node opened, from its first frame to its end."""
+    async def accept(self, link: Link, first: bytes | None = None) -> None:
+        """Hold one conversation that another node opened, from its first frame to its end.
+
+        Args:
+            link: the conversation.
+            first: its first frame, where that was received already.
+        """
         key = key_of(link) or b""
         self._open[key] = self._open.get(key, 0) + 1
         purpose = "?"
         try:
-            call = await self._first(link)
+            call = await self._first(link, first)
             if isinstance(call, Refusal):
                 await link.send(encode(call))
             elif call is not None:
@@ -124,11 +129,12 @@ class Switchboard:
                 del self._open[key]
             await link.close()
 
-    async def _first(self, link: Link) -> Call | Refusal | None:
+    async def _first(self, link: Link, first: bytes | None) -> Call | Refusal | None:
         """Return the call with which a link opens, why it is refused, or None where none came."""
         try:
             async with asyncio.timeout(CALL_SECONDS_MAX):
-                message = decode(await link.receive(), bytes_max=CALL_BYTES_MAX)
+                frame = await link.receive() if first is None else first
+                message = decode(frame, bytes_max=CALL_BYTES_MAX)
         except TimeoutError:
             return None
         if not isinstance(message, Call):

@@ -14,18 +14,21 @@ from pathlib import Path
 
 from skerry.base.errors import PeerError, SkerryError
 from skerry.base.ids import short
-from skerry.messages.leased import COMMITTED_BYTES_MAX, Assigned, Assignment, Committed
+from skerry.messages.leased import COMMITTED_BYTES_MAX, Assigned, Assignment, Committed, NodeAddress
 from skerry.messages.membership import Call, Refusal
 from skerry.messages.signing import check_signature
 from skerry.messages.wire import decode_as
+from skerry.node.daemon.switchboard import CallRefused
 from skerry.node.network.part import Identity, Part
 from skerry.node.network.pay import NotPaidHere, Paymaster, Unpaid, signers_of
-from skerry.node.network.roads import Roads, say
+from skerry.node.network.roads import Roads, hear, say
 from skerry.node.network.staff import Staffing
 from skerry.storage import read_file
 from skerry.transport import Link
 
 PURPOSES = ("lease", "run", "watch", "blobs")
+_GIVE_TRIES = 20
+_GIVE_SECONDS = 1.0
 _NOT_HERE = "this node has no part in that job"
 
 
@@ -58,6 +61,7 @@ class Desk:
         self._pay = pay
         self.parts: dict[bytes, Part] = {}
         self._living: dict[bytes, asyncio.Task[None]] = {}
+        self._passing: set[asyncio.Task[None]] = set()
 
     def resume(self) -> None:
         """Go on with the jobs that are kept in the node's folder."""
@@ -68,9 +72,10 @@ class Desk:
 
     async def close(self) -> None:
         """Leave all jobs as they are; others go on with them."""
-        for task in self._living.values():
+        tasks = [*self._living.values(), *self._passing]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._living.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self, assignment: Assignment) -> Part:
         job = assignment.config.job
@@ -162,5 +167,30 @@ class Desk:
             await say(link, Refusal(error.code, error.message[:1024], error.next_step[:1024]))
             return
         part = self._begin(assignment)
+        self._pass_on(assignment)
         await part.stocked.wait()
         await say(link, Assigned(part.job, part.assignment.revision))
+
+    def _pass_on(self, assignment: Assignment) -> None:
+        """Give their part to nodes that only call, and so could not be given it by anybody else."""
+        for node in assignment.nodes:
+            if node.address.endswith("@") and node.key != self._me.key:
+                task = asyncio.ensure_future(self._give(node, assignment))
+                self._passing.add(task)
+                task.add_done_callback(self._passing.discard)
+
+    async def _give(self, node: NodeAddress, assignment: Assignment) -> None:
+        for _ in range(_GIVE_TRIES):
+            try:
+                link = await self._roads.call(node, Call("lease", assignment.config.job))
+                try:
+                    await say(link, assignment)
+                    await hear(link, bytes_max=COMMITTED_BYTES_MAX)
+                finally:
+                    await link.close()
+            except CallRefused:
+                return
+            except (PeerError, TimeoutError):
+                await asyncio.sleep(_GIVE_SECONDS)
+            else:
+                return

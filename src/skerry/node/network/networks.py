@@ -17,7 +17,7 @@ import msgspec
 
 from skerry.base.errors import NodeError, PeerError
 from skerry.messages.leased import NodeAddress
-from skerry.messages.membership import Call
+from skerry.messages.membership import Announcement, Call
 from skerry.messages.wire import decode_as
 from skerry.node.daemon.looking import ask_roster, find_invite
 from skerry.node.keys import load_key
@@ -50,7 +50,9 @@ class NoNetwork(NodeError):
 
 
 async def find_nodes(transport: Transport, network: str, count: int) -> list[NodeAddress]:
-    """Return at most `count` nodes of a network that take jobs, those that compute fastest first.
+    """Return at most `count` nodes of a network that take jobs.
+
+    Those that can be called come before those that only call, the faster ones first.
 
     Raises:
         NoNetwork: nobody there takes jobs.
@@ -59,12 +61,18 @@ async def find_nodes(transport: Transport, network: str, count: int) -> list[Nod
     found = _plain_nodes(Path(network))
     if not found:
         known = await ask_roster(transport, find_invite(network))
-        takers = [it for it in known if "solver" in it.roles and it.endpoints]
-        takers.sort(key=lambda it: (-it.capability.rate, it.signer))
-        found = [NodeAddress(it.signer, it.endpoints[0]) for it in takers]
+        takers = [it for it in known if "solver" in it.roles]
+        takers.sort(key=lambda it: (not it.endpoints, -it.capability.rate, it.signer))
+        if takers and takers[0].endpoints:  # who is called first passes the job on to the others
+            found = [NodeAddress(it.signer, place_of(it)) for it in takers]
     if not found:
         raise NoNetwork(network)
     return found[:count]
+
+
+def place_of(it: Announcement) -> str:
+    """Return where a node is called, or the address without a place of one that only calls."""
+    return it.endpoints[0] if it.endpoints else f"{it.signer.hex()}@"
 
 
 def _plain_nodes(folder: Path) -> list[NodeAddress]:
