@@ -218,7 +218,8 @@ class AttackWorld(World):
     def make(self, move: Action) -> None:
         """Make a move, and note whom it slashes."""
         super().make(move)
-        if isinstance(move, actions.PunishSilence | actions.Blame):
+        against = actions.PunishSilence | actions.Blame | actions.DisproveTag
+        if isinstance(move, against) and self.state.fallen >> move.seat & 1:
             self.slashed.append(self._name(move.terms.auditors[move.seat]))
         elif isinstance(move, actions.Convict):
             node = move.docket.leases[move.docket.evidence.node].node

@@ -11,7 +11,6 @@
         its deadline, the time-out after it. All times are seconds.
 """
 
-from . import merkle
 from . import reasons
 
 struct Terms:
@@ -70,20 +69,13 @@ struct Epoch:
     tally: bytes32
 
 
-struct Evidence:
+# What evidence of a receipt says, in `evidence.vy`, which reads it.
+struct Found:
     round: uint256
-    state_before: bytes32
-    lanes: bytes32
-    state_after: bytes32
-    path: DynArray[bytes32, 32]
     lane: uint256
-    receipts: bytes32
     node: uint256
     units: uint256
-    lane_path: DynArray[bytes32, 32]
     receipt: bytes32
-    place: uint256
-    receipt_path: DynArray[bytes32, 16]
 
 
 # What the court is handed by whoever opens a dispute, and hands on.
@@ -92,7 +84,7 @@ struct Docket:
     leases: DynArray[bytes32, 64]
     lease: Lease
     epoch: Epoch
-    evidence: Evidence
+    evidence: Bytes[EVIDENCE_BYTES]
     r: bytes32
     vs: bytes32
 
@@ -115,6 +107,25 @@ struct Move:
     who: address
     unlock: uint256
     credit: uint256
+
+
+interface Evidence:
+    def read(evidence: Bytes[EVIDENCE_BYTES]) -> Found: pure
+    def proven(
+        job: bytes32,
+        number: uint256,
+        root: bytes32,
+        round_from: uint256,
+        round_to: uint256,
+        lanes: uint256,
+        evidence: Bytes[EVIDENCE_BYTES],
+    ) -> Found: pure
+    def above(
+        leaf: bytes32, index: uint256, count: uint256, path: DynArray[bytes32, 64]
+    ) -> bytes32: pure
+    def tag(
+        seed: bytes32, fold: bytes32, auditor: address, trace: bytes32, traced: Bytes[TRACED_BYTES]
+    ) -> bytes32: pure
 
 
 interface Vault:
@@ -173,6 +184,12 @@ event AuditorFell:
     seat: uint256
 
 
+event RejectionCounted:
+    job: indexed(bytes32)
+    epoch: uint256
+    seat: uint256
+
+
 event CoordinatorFell:
     job: indexed(bytes32)
     finder: indexed(address)
@@ -214,6 +231,8 @@ RING: constant(uint256) = 8
 SEATS: constant(uint256) = 4
 LEASES: constant(uint256) = 64
 DOCKET_BYTES: constant(uint256) = 8192
+EVIDENCE_BYTES: constant(uint256) = 3136
+TRACED_BYTES: constant(uint256) = 11008
 EPOCHS: constant(uint256) = 1024
 HALF_ORDER: constant(uint256) = (
     57896044618658097711785492504343953926418782139537452191302581570759080747168
@@ -233,7 +252,8 @@ U16: constant(uint256) = 2**16 - 1
 U32: constant(uint256) = 2**32 - 1
 U64: constant(uint256) = 2**64 - 1
 
-# An audit's word: pot, time of the epoch, whether drawn, four masks, split, start of the trace
+# An audit's word: pot, time of the epoch, whether drawn, four masks, split, start of the trace, a
+# byte of each tag, who was counted for rejecting a lie
 POT: constant(uint256) = 2**128 - 1
 COMMITTED_AT: constant(uint256) = 128
 U40: constant(uint256) = 2**40 - 1
@@ -244,6 +264,8 @@ SHOWN_AT: constant(uint256) = 177
 ACCEPTS_AT: constant(uint256) = 181
 SPLIT: constant(uint256) = 2**185
 TRACE_AT: constant(uint256) = 186
+TAGS_AT: constant(uint256) = 218
+COUNTED_AT: constant(uint256) = 250
 ONE: constant(uint256) = 1
 
 OFFER_TYPE: constant(bytes32) = keccak256(
@@ -261,6 +283,7 @@ DOMAIN_TYPE: constant(bytes32) = keccak256(
 
 VAULT: public(immutable(Vault))
 COURT: public(immutable(address))
+EVIDENCE: public(immutable(Evidence))
 PHASE_MIN: public(immutable(uint256))
 WINDOW_MAX: public(immutable(uint256))
 LEASE_MAX: public(immutable(uint256))
@@ -278,17 +301,24 @@ lies: HashMap[bytes32, HashMap[uint256, bool]]
 
 @deploy
 def __init__(
-    vault: address, court: address, phase_min: uint256, window_max: uint256, lease_max: uint256
+    vault: address,
+    court: address,
+    evidence: address,
+    phase_min: uint256,
+    window_max: uint256,
+    lease_max: uint256,
 ):
     """
     @param vault      The vault that knows this market.
     @param court      The only court, deployed after this: its address is known beforehand.
+    @param evidence   Who reads evidence.
     @param phase_min  Shortest phase of an audit, so that nobody is slashed for sleeping.
     @param window_max Longest window, so that nobody waits for ever.
     @param lease_max  Longest time from an award to a job's end.
     """
     VAULT = Vault(vault)
     COURT = court
+    EVIDENCE = Evidence(evidence)
     PHASE_MIN = phase_min
     WINDOW_MAX = window_max
     LEASE_MAX = lease_max
@@ -554,7 +584,8 @@ def misrecord(
     reasons.need(signed.record != committed, reasons.SAME)
     reasons.need(self._record_signer(job, signed) == terms.coordinator, reasons.SIGNATURE)
     count: uint256 = epoch.round_to - epoch.round_from
-    reasons.need(self._stands(epoch.root, committed, at - epoch.round_from, count, path), reasons.PATH)
+    root: bytes32 = staticcall EVIDENCE.above(committed, at - epoch.round_from, count, path)
+    reasons.need(root == epoch.root, reasons.PATH)
     self._fell_coordinator(
         job, word, terms.coordinator, terms.stake_coordinator, terms.submitter
     )
@@ -562,7 +593,10 @@ def misrecord(
 
 @external
 def raise_tally(
-    terms: Terms, epoch: Epoch, tally: DynArray[uint256, LEASES], evidence: Evidence
+    terms: Terms,
+    epoch: Epoch,
+    tally: DynArray[uint256, LEASES],
+    evidence: Bytes[EVIDENCE_BYTES],
 ):
     """
     @notice Count a lease's units as a record says, and slash the coordinator for the difference.
@@ -573,15 +607,15 @@ def raise_tally(
     self._remembered(job, word, epoch)
     reasons.need(keccak256(abi_encode(tally)) == epoch.tally, reasons.EPOCH)
     reasons.need(block.timestamp <= epoch.committed + terms.window, reasons.LATE)
-    node: uint256 = evidence.node
+    it: Found = self._proven(job, epoch, terms.lanes, evidence)
+    node: uint256 = it.node
     reasons.need(node < terms.nodes, reasons.LEASES)
-    reasons.need(evidence.units <= epoch.round_to * terms.lanes, reasons.TALLY)
+    reasons.need(it.units <= epoch.round_to * terms.lanes, reasons.TALLY)
     known: uint256 = max(tally[node], self.units[job][node])
-    reasons.need(evidence.units > known, reasons.TALLY)
-    reasons.need(self._proves(job, epoch, terms.lanes, evidence), reasons.PATH)
-    self.units[job][node] = evidence.units
+    reasons.need(it.units > known, reasons.TALLY)
+    self.units[job][node] = it.units
     self.flags[job] |= ONE << 64 + node
-    log TallyRaised(job=job, node=node, units=evidence.units)
+    log TallyRaised(job=job, node=node, units=it.units)
     if word & COORDINATOR_FELL == 0:
         self._fell_coordinator(
             job, word, terms.coordinator, terms.stake_coordinator, terms.submitter
@@ -605,50 +639,16 @@ def _record_signer(job: bytes32, it: Record) -> address:
 
 
 @internal
-@pure
-def _stands(
-    root: bytes32, leaf: bytes32, index: uint256, count: uint256, path: DynArray[bytes32, 32]
-) -> bool:
-    levels: uint256 = merkle.depth(count)
-    if index >= count or len(path) != levels:
-        return False
-    return merkle.climb(leaf, index, path, 0, levels) == root
-
-
-@internal
-@pure
-def _proves(job: bytes32, epoch: Epoch, lanes: uint256, it: Evidence) -> bool:
+@view
+def _proven(
+    job: bytes32, epoch: Epoch, lanes: uint256, evidence: Bytes[EVIDENCE_BYTES]
+) -> Found:
     """
-    @notice Whether a round, a lane of it and a receipt of that stand under the epoch's root.
+    @notice What evidence says, which must stand under the epoch's root.
     """
-    if it.round < epoch.round_from or it.round >= epoch.round_to:
-        return False
-    name: bytes32 = sha256(
-        concat(
-            b"\x00round\x00",
-            job,
-            convert(epoch.number, bytes32),
-            convert(it.round, bytes32),
-            it.state_before,
-            it.lanes,
-            it.state_after,
-        )
+    return staticcall EVIDENCE.proven(
+        job, epoch.number, epoch.root, epoch.round_from, epoch.round_to, lanes, evidence
     )
-    at: uint256 = it.round - epoch.round_from
-    if not self._stands(epoch.root, name, at, epoch.round_to - epoch.round_from, it.path):
-        return False
-    lane: bytes32 = sha256(
-        concat(
-            b"\x00lane\x00",
-            it.receipts,
-            convert(it.node, bytes32),
-            convert(it.units, bytes32),
-        )
-    )
-    if not self._stands(it.lanes, lane, it.lane, lanes, it.lane_path):
-        return False
-    width: uint256 = ONE << len(it.receipt_path)
-    return self._stands(it.receipts, it.receipt, it.place, width, it.receipt_path)
 
 
 # ---- audits --------------------------------------------------------------------------------------
@@ -772,7 +772,7 @@ def show_verdict(
 ):
     """
     @notice Open one's verdict.
-    @param tag         Proof that one holds the value drawn after all commitments; only logged.
+    @param tag         Proof that one holds the value drawn after all commitments; a byte is kept.
     @param seats       Who committed, in the order in which they did.
     @param commitments What they committed to.
     """
@@ -785,6 +785,28 @@ def show_verdict(
     self._in_phase(terms.phase, audit, 4)
     reasons.need(audit >> SEALED_AT + seat & 1 == 1, reasons.VERDICT)
     reasons.need(audit >> SHOWN_AT + seat & 1 == 0, reasons.TWICE)
+    self._bound(job, epoch, seat, accept, trace, salt, seats, commitments, msg.sender)
+    audit |= (convert(tag, uint256) >> 248) << TAGS_AT + 8 * seat
+    self._count_verdict(job, word, epoch, seat, accept, convert(trace, uint256) >> 224, audit)
+    log VerdictShown(job=job, epoch=epoch, seat=seat, accept=accept, trace=trace, tag=tag)
+
+
+@internal
+@view
+def _bound(
+    job: bytes32,
+    epoch: uint256,
+    seat: uint256,
+    accept: bool,
+    trace: bytes32,
+    salt: bytes32,
+    seats: DynArray[uint256, SEATS],
+    commitments: DynArray[bytes32, SEATS],
+    auditor: address,
+) -> bytes32:
+    """
+    @notice Refuse a verdict that is not the one which its auditor bound; return the fold of all.
+    """
     reasons.need(len(seats) == len(commitments), reasons.FOLD)
     fold: bytes32 = empty(bytes32)
     mine: bytes32 = empty(bytes32)
@@ -798,15 +820,14 @@ def show_verdict(
             b"\x00verdict\x00",
             job,
             convert(epoch, bytes32),
-            convert(msg.sender, bytes32),
+            convert(auditor, bytes32),
             convert(accept, bytes32),
             trace,
             salt,
         )
     )
     reasons.need(mine == own, reasons.VERDICT)
-    self._count_verdict(job, word, epoch, seat, accept, convert(trace, uint256) >> 192, audit)
-    log VerdictShown(job=job, epoch=epoch, seat=seat, accept=accept, trace=trace, tag=tag)
+    return fold
 
 
 @internal
@@ -828,7 +849,7 @@ def _count_verdict(
     first: bool = audit >> SHOWN_AT & 15 == 0
     if first:
         after |= trace << TRACE_AT
-    if not first and audit & SPLIT == 0 and trace != audit >> TRACE_AT:
+    if not first and audit & SPLIT == 0 and trace != audit >> TRACE_AT & U32:
         after |= SPLIT
         counted: uint256 = word
         for other: uint256 in range(SEATS):
@@ -870,7 +891,8 @@ def punish_silence(terms: Terms, epoch: uint256, seat: uint256):
 @external
 def blame(terms: Terms, epoch: Epoch, seat: uint256, draw: uint256):
     """
-    @notice Slash an auditor that accepted a drawn segment which a dispute convicted.
+    @notice Of a drawn segment that a dispute convicted: slash an auditor that had accepted it, or
+            count one that had rejected it for pay.
     """
     job: bytes32 = empty(bytes32)
     word: uint256 = 0
@@ -879,24 +901,66 @@ def blame(terms: Terms, epoch: Epoch, seat: uint256, draw: uint256):
     audit: uint256 = self.audits[job][epoch.number % RING]
     auditor: address = self._seated(terms.auditors, seat)
     reasons.need(word >> FALLEN_AT + seat & 1 == 0, reasons.FALLEN)
-    reasons.need(audit >> ACCEPTS_AT + seat & 1 == 1, reasons.VERDICT)
+    reasons.need(audit >> SHOWN_AT + seat & 1 == 1, reasons.VERDICT)
     reasons.need(draw < terms.draws, reasons.LIE)
-    seed: bytes32 = sha256(
-        concat(
-            b"\x00draw\x00",
-            job,
-            convert(epoch.number, bytes32),
-            convert(convert(audit & POT, uint128), bytes16),
-        )
-    )
+    seed: bytes32 = self._seed(job, epoch.number, audit)
     hit: bytes32 = sha256(concat(b"\x00segment\x00", seed, convert(draw, bytes32)))
     total: uint256 = (epoch.round_to - epoch.round_from) * terms.lanes
     total *= terms.segments
     index: uint256 = convert(hit, uint256) % total
     reasons.need(self.lies[job][epoch.number << 128 | index], reasons.LIE)
-    self._fell_auditor(
-        job, word, auditor, terms.stake_auditor, terms.submitter, epoch.number, seat
+    if audit >> ACCEPTS_AT + seat & 1 == 1:
+        self._fell_auditor(
+            job, word, auditor, terms.stake_auditor, terms.submitter, epoch.number, seat
+        )
+    else:
+        reasons.need(audit >> COUNTED_AT + seat & 1 == 0, reasons.TWICE)
+        self.audits[job][epoch.number % RING] = audit | ONE << COUNTED_AT + seat
+        self.jobs[job] = word + (ONE << AUDITED_AT + 16 * seat)
+        log RejectionCounted(job=job, epoch=epoch.number, seat=seat)
+
+
+@external
+def disprove_tag(
+    terms: Terms,
+    epoch: uint256,
+    seat: uint256,
+    accept: bool,
+    trace: bytes32,
+    salt: bytes32,
+    seats: DynArray[uint256, SEATS],
+    commitments: DynArray[bytes32, SEATS],
+    traced: Bytes[TRACED_BYTES],
+):
+    """
+    @notice Slash an auditor whose tag is not that of the leaf which was drawn, under its own trace.
+    @param traced `Traced` of evidence.vy, encoded as one tuple.
+    """
+    job: bytes32 = empty(bytes32)
+    word: uint256 = 0
+    job, word = self._open_job(terms)
+    audit: uint256 = self._audit(job, word, epoch)
+    auditor: address = self._seated(terms.auditors, seat)
+    reasons.need(word >> FALLEN_AT + seat & 1 == 0, reasons.FALLEN)
+    reasons.need(audit >> SHOWN_AT + seat & 1 == 1, reasons.VERDICT)
+    fold: bytes32 = self._bound(
+        job, epoch, seat, accept, trace, salt, seats, commitments, auditor
     )
+    seed: bytes32 = self._seed(job, epoch, audit)
+    tag: bytes32 = staticcall EVIDENCE.tag(seed, fold, auditor, trace, traced)
+    shown: uint256 = audit >> TAGS_AT + 8 * seat & 255
+    reasons.need(convert(tag, uint256) >> 248 != shown, reasons.SAME)
+    self._fell_auditor(job, word, auditor, terms.stake_auditor, terms.submitter, epoch, seat)
+
+
+@internal
+@pure
+def _seed(job: bytes32, epoch: uint256, audit: uint256) -> bytes32:
+    """
+    @notice The seed of an epoch's draw.
+    """
+    pot: bytes16 = convert(convert(audit & POT, uint128), bytes16)
+    return sha256(concat(b"\x00draw\x00", job, convert(epoch, bytes32), pot))
 
 
 @internal
@@ -928,16 +992,15 @@ def admit(docket: Bytes[DOCKET_BYTES], receipt: bytes32) -> (address, uint256):
     job: bytes32 = empty(bytes32)
     word: uint256 = 0
     job, word = self._open_job(it.terms)
-    node: uint256 = it.evidence.node
-    self._check_lease(it, node)
     self._remembered(job, word, it.epoch)
     reasons.need(block.timestamp <= it.epoch.committed + it.terms.window, reasons.LATE)
-    reasons.need(self.flags[job] >> node & 1 == 0, reasons.CONVICTED)
     reasons.need(word // ONE_GAME & U16 < U16, reasons.GAMES)
-    reasons.need(receipt == it.evidence.receipt, reasons.PATH)
-    reasons.need(self._proves(job, it.epoch, it.terms.lanes, it.evidence), reasons.PATH)
+    found: Found = self._proven(job, it.epoch, it.terms.lanes, it.evidence)
+    reasons.need(receipt == found.receipt, reasons.PATH)
+    self._check_lease(it, found.node)
+    reasons.need(self.flags[job] >> found.node & 1 == 0, reasons.CONVICTED)
     said: bytes32 = keccak256(
-        abi_encode(CLAIM_TYPE, job, it.evidence.round, it.evidence.lane, receipt)
+        abi_encode(CLAIM_TYPE, job, found.round, found.lane, receipt)
     )
     reasons.need(self._signer(said, it.r, it.vs) == it.lease.node, reasons.SIGNATURE)
     self.jobs[job] = word + ONE_GAME
@@ -986,13 +1049,14 @@ def convict(docket: Bytes[DOCKET_BYTES], receipt: bytes32, segment: uint256, fin
     word: uint256 = 0
     job, word = self._open_job(it.terms)
     reasons.need(word // ONE_GAME & U16 > 0, reasons.GAMES)
-    node: uint256 = it.evidence.node
+    found: Found = staticcall EVIDENCE.read(it.evidence)
+    node: uint256 = found.node
     self._check_lease(it, node)
     self.jobs[job] = word - ONE_GAME
     flags: uint256 = self.flags[job]
     quiet: uint256 = block.timestamp + it.terms.phase
     self.flags[job] = flags & (2**128 - 1) | ONE << node | quiet << 128
-    unit: uint256 = (it.evidence.round - it.epoch.round_from) * it.terms.lanes + it.evidence.lane
+    unit: uint256 = (found.round - it.epoch.round_from) * it.terms.lanes + found.lane
     at: uint256 = unit * it.terms.segments + min(segment, it.terms.segments - 1)
     self.lies[job][it.epoch.number << 128 | at] = True
     if flags >> node & 1 == 0:

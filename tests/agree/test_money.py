@@ -295,6 +295,10 @@ class Money(RuleBasedStateMachine):
                 continue
             both.chain.now = when
             for move in moves:
+                job = self.job(story)
+                if isinstance(move, actions.ShowVerdict) and job and number in job.audits:
+                    right = story.tag(job, number, move.seat)  # mostly a lie where traces differ
+                    move = replace(move, tag=right if number % 2 else move.tag)
                 both.apply(move)
 
     @rule(which=WHICH, seconds=st.integers(0, 1))
@@ -419,6 +423,21 @@ class Money(RuleBasedStateMachine):
         if epochs:
             epoch = epochs[pick % len(epochs)]
             self.both.apply(actions.Blame(address(7), story.terms, epoch, seat, draw))
+
+    @rule(which=WHICH, pick=st.integers(-1, 5), seat=st.integers(0, 2), odd=st.integers(0, 7))
+    def disprove(self, which: int, pick: int, seat: int, odd: int) -> None:
+        """Doubt a tag; what was said of an epoch is known, so this mostly comes to the tag."""
+        story = stories()[which]
+        number, job = self.number(story, pick), self.job(story)
+        if job is None or number not in job.audits:
+            return
+        order = (0, 1) if odd % 2 else (1, 0)
+        said = {it: self.said(number, it) for it in (0, 1)}
+        heard = tuple((it, story.commitment(number, it, **said[it])) for it in order)
+        move = story.disprove(job, number, min(seat, 1), heard, **said[min(seat, 1)])
+        if odd == 7:
+            move = replace(move, traced=replace(move.traced, data=b"other"))
+        self.both.apply(replace(move, seat=seat, salt=word(seat)))
 
     @rule(which=WHICH, pick=st.integers(-1, 5), odd=st.integers(0, 7))
     def settle(self, which: int, pick: int, odd: int) -> None:

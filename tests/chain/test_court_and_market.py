@@ -43,9 +43,10 @@ class Planted(Story):
 def grounds() -> tuple[Court, Site]:
     """Return a court whose market is the real one, put where its stand-in was."""
     court = Court()
-    market = Contract(compiled("market"))
+    market, evidence = Contract(compiled("market")), Contract(compiled("evidence"))
+    reader = bytes.fromhex(court.evm.deploy(hexed(address(9)), evidence.creation())[2:])
     limits = (LIMITS.phase_min, LIMITS.window_max, LIMITS.lease_max)
-    code = market.creation(court.at["vault"], court.at["court"], *limits)
+    code = market.creation(court.at["vault"], court.at["court"], reader, *limits)
     made = court.evm.deploy(hexed(address(9)), code)
     there = court.evm.basic(made)
     court.evm.insert_account_info(

@@ -82,13 +82,14 @@ class Chain:
         self.evm = pyrevm.EVM(spec_id="CANCUN")
         self.evm.set_balance(hexed(DEPLOYER), 10**24)
         self.kinds = {"token": contract(self.token), "vault": contract("vault")}
-        self.kinds["market"] = contract("market")
+        self.kinds |= {name: contract(name) for name in ("market", "evidence")}
         self.at: dict[str, bytes] = {}
-        vault, market = made_by(DEPLOYER, 1), made_by(DEPLOYER, 2)
+        vault, market, evidence = (made_by(DEPLOYER, at) for at in (1, 2, 3))
         self._deploy("token")
         self._deploy("vault", self.at["token"], market, COURT, self.limits.unbonding)
         limits = (self.limits.phase_min, self.limits.window_max, self.limits.lease_max)
-        self._deploy("market", vault, COURT, *limits)
+        self._deploy("market", vault, COURT, evidence, *limits)
+        self._deploy("evidence")
         assert (self.at["vault"], self.at["market"]) == (vault, market)
 
     def _deploy(self, name: str, *arguments: Any) -> None:

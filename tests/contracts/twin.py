@@ -52,7 +52,10 @@ def audit_word(audit: Audit) -> int:
     pot = int.from_bytes(audit.pot or b"", "big")
     masks = audit.revealed | audit.sealed << 4 | audit.shown << 8 | audit.accepts << 12
     word = pot | audit.committed << 128 | int(audit.pot is not None) << 168 | masks << 169
-    return word | audit.split << 185 | int.from_bytes(audit.trace, "big") << 186
+    word |= audit.split << 185 | int.from_bytes(audit.trace, "big") << 186
+    for seat, tag in enumerate(audit.tags):
+        word |= tag << 218 + 8 * seat
+    return word | audit.counted << 250
 
 
 def compare(books: Books, chain: Chain) -> None:

@@ -79,9 +79,9 @@ def test_every_job_ends_and_nobody_honest_loses(plot: Plot) -> None:
     assert all(it.locked == 0 for it in world.books.accounts.values())
     for name in honest(world):
         assert world.gain(name) >= 0, name
-    slashed = [it for it in world.moves if isinstance(it, actions.PunishSilence | actions.Blame)]
-    for move in slashed:
-        assert world.state.terms.auditors[move.seat] not in map(address, honest(world))
+    for seat, who in enumerate(world.state.terms.auditors):
+        if world.state.fallen >> seat & 1:
+            assert who not in map(address, honest(world))
     world.leave()
     assert all(it.free == it.exiting == 0 for it in world.books.accounts.values())
 
@@ -130,6 +130,15 @@ def test_a_lazy_auditor_is_blamed_for_what_it_accepted() -> None:
     world = World(plot).run()
     assert any(isinstance(it, actions.Blame) for it in world.moves)
     assert world.gain("auditor 0") == -world.state.terms.stake_auditor
+
+
+def test_an_auditor_who_rejects_a_lie_is_paid_for_it() -> None:
+    asking = replace(PLOT.asking, draws=64)
+    world = World(replace(PLOT, asking=asking, lies=frozenset({(0, 1)}))).run()
+    seats = range(len(world.auditors))
+    assert any(isinstance(it, actions.Convict) for it in world.moves)
+    assert world.state.fallen == 0
+    assert [world.state.audited[seat] for seat in seats] == [world.state.epochs] * len(seats)
 
 
 @pytest.mark.parametrize("undercounts", [False, True])

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
+from hashlib import sha256, shake_256
 from typing import Any
 
 from skerry.base.digests import EMPTY, digest, merkle_root, word
+from skerry.commit.tensors import (
+    ITEM_BYTES,
+    leaf_bytes,
+    leaf_count,
+    leaf_digest,
+    seal_tensor,
+)
+from skerry.commit.transcript import trace_root
 from skerry.market.offers import NOBODY, Offer, Role, SignedRecord
 from skerry.market.terms import Lease, Terms, lease_hash
 from skerry.settle import Books, Epoch, Job, Limits, Reason, Refused, actions, apply
 from skerry.settle.actions import Action
 from skerry.settle.records import Evidence, RoundEntry, lane_leaf, path_in
-from skerry.verify.audits import seal, secret_of, verdict_commitment
+from skerry.verify.audits import (
+    Traced,
+    audit_trace,
+    draw_seed,
+    place_of,
+    recomputed_tag,
+    seal,
+    secret_of,
+    verdict_commitment,
+)
 
 START = 1_700_000_000
 DEAD = bytes.fromhex("000000000000000000000000000000000000dead")
@@ -21,6 +39,57 @@ FUNDS = 1_000_000
 TOTAL = 8 * FUNDS
 LIMITS = Limits(unbonding=1_000, phase_min=60, window_max=10_000, lease_max=100_000)
 SUBMITTER, SOLVERS, AUDITORS, COORDINATOR, STRANGER, COURT = 0, (1, 2, 3), (4, 5), 6, 7, 15
+
+
+SHAPES = (("f32", (2, 700)), ("i64", ()), ("bool", (5,)))
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an auditor computed: a few steps of three values, of which any leaf can be shown."""
+
+    name: str = "true"
+    steps: int = 3
+
+    def leaves(self, step: int, node: int) -> list[bytes]:
+        dtype, shape = SHAPES[node]
+        data = shake_256(f"{self.name} {step} {node}".encode())
+        size = math.prod(shape) * ITEM_BYTES[dtype]
+        return [leaf_bytes(dtype, shape, data.digest(size), at) for at in range(leaf_count(shape))]
+
+    def values(self, step: int) -> list[bytes]:
+        found = []
+        for node, (dtype, shape) in enumerate(SHAPES):
+            root = merkle_root([leaf_digest(it) for it in self.leaves(step, node)])
+            found.append(seal_tensor(dtype, shape, root))
+        return found
+
+    def traces(self) -> list[bytes]:
+        return [trace_root(self.values(step)) for step in range(self.steps)]
+
+    @property
+    def trace(self) -> bytes:
+        return audit_trace(self.traces())
+
+    def traced(self, seed: bytes, fold: bytes) -> Traced:
+        """Return the leaf that is drawn."""
+        counts = [leaf_count(shape) for _, shape in SHAPES]
+        place = place_of(seed, fold, steps=self.steps, leaves=counts)
+        leaves, (dtype, shape) = self.leaves(place.step, place.node), SHAPES[place.node]
+        return Traced(
+            steps=self.steps,
+            step_path=path_in(self.traces(), place.step),
+            values=len(SHAPES),
+            value_path=path_in(self.values(place.step), place.node),
+            dtype=dtype,
+            shape=shape,
+            leaf_path=path_in([leaf_digest(it) for it in leaves], place.leaf),
+            data=leaves[place.leaf],
+        )
+
+
+WORK = Work()
+TRACE = WORK.trace
 
 
 def plain(number: int) -> bytes:
@@ -177,7 +246,7 @@ class Story:
         return actions.RevealSecrets(self.party(STRANGER), self.terms, epoch, secrets)
 
     def commitment(
-        self, epoch: int, seat: int, *, accept: bool = True, trace: bytes = b"t" * 32
+        self, epoch: int, seat: int, *, accept: bool = True, trace: bytes = TRACE
     ) -> bytes:
         who = self.terms.auditors[seat]
         return verdict_commitment(
@@ -196,11 +265,37 @@ class Story:
         commitments: tuple[tuple[int, bytes], ...],
         *,
         accept: bool = True,
-        trace: bytes = b"t" * 32,
+        trace: bytes = TRACE,
+        tag: bytes = digest("tag"),
     ) -> actions.ShowVerdict:
         who, terms = self.terms.auditors[seat], self.terms
-        said = (accept, trace, word(seat), digest("tag"))
+        said = (accept, trace, word(seat), tag)
         return actions.ShowVerdict(who, terms, epoch, seat, *said, commitments)
+
+    def drawn(self, job: Job, epoch: int) -> tuple[bytes, bytes]:
+        """Return the seed of an epoch's draw, and the fold of its verdicts."""
+        audit = job.audits[epoch]
+        return draw_seed(self.terms.job, epoch, audit.pot or b""), audit.fold
+
+    def tag(self, job: Job, epoch: int, seat: int, work: Work = WORK) -> bytes:
+        """Return the tag that an auditor has to show."""
+        leaf = work.traced(*self.drawn(job, epoch)).data
+        return recomputed_tag(self.terms.auditors[seat], leaf)
+
+    def disprove(
+        self,
+        job: Job,
+        epoch: int,
+        seat: int,
+        commitments: tuple[tuple[int, bytes], ...],
+        *,
+        accept: bool = True,
+        trace: bytes = TRACE,
+        work: Work = WORK,
+    ) -> actions.DisproveTag:
+        traced = work.traced(*self.drawn(job, epoch))
+        said = (accept, trace, word(seat), commitments, traced)
+        return actions.DisproveTag(self.party(STRANGER), self.terms, epoch, seat, *said)
 
     def docket(self, epoch: Epoch, at: int, lane: int) -> actions.Docket:
         evidence = self.evidence(epoch, at, lane)

@@ -11,7 +11,7 @@ import pytest
 from skerry.base.digests import merkle_root, word
 from skerry.market.offers import AMOUNT_MAX, NOBODY
 from skerry.market.terms import Terms
-from skerry.settle import Books, Reason, actions
+from skerry.settle import Books, Job, Reason, actions
 from skerry.settle.invariants import backed, closing_move, phase_of, solvent
 from skerry.verify.audits import draw_seed, drawn_index
 from tests.settle.stories import (
@@ -21,6 +21,7 @@ from tests.settle.stories import (
     STRANGER,
     TOTAL,
     Story,
+    Work,
     awarded,
     done,
     epoch_of,
@@ -193,7 +194,7 @@ def test_a_dispute_needs_a_receipt_that_stands_and_was_signed() -> None:
     move = actions.Admit(court, docket, receipt)
     cases: list[tuple[dict[str, Any], Reason]] = [
         ({"leases": docket.leases[:2]}, Reason.LEASES),
-        ({"evidence": replace(docket.evidence, node=5)}, Reason.LEASES),
+        ({"evidence": replace(docket.evidence, node=5)}, Reason.PATH),
         ({"epoch": replace(docket.epoch, tally=(1, 1, 1))}, Reason.EPOCH),
         ({"evidence": replace(docket.evidence, node=1, units=9)}, Reason.PATH),
         ({"evidence": replace(docket.evidence, round=7)}, Reason.PATH),
@@ -235,8 +236,11 @@ def test_an_auditor_answers_for_a_drawn_segment_that_it_accepted(number: int) ->
     assert refused(books, blame, START + 600) == Reason.LIE
     books = done(books, convict, START + 601)
     assert refused(books, replace(blame, draw=6), START + 700) == Reason.LIE
-    if number == 0:  # the other auditor had not accepted
-        assert refused(books, replace(blame, seat=1), START + 700) == Reason.VERDICT
+    if number == 0:  # the other auditor had rejected it, and is paid for that once
+        other = done(books, replace(blame, seat=1), START + 700)
+        paid, job = job_of(books, story).audited[1], job_of(other, story)
+        assert (job.audited[1], job.fallen) == (paid + 1, 0)
+        assert refused(other, replace(blame, seat=1), START + 700) == Reason.TWICE
     else:
         other = done(books, replace(blame, seat=1), START + 700)
         assert refused(other, replace(blame, seat=1), START + 700) == Reason.FALLEN
@@ -249,6 +253,88 @@ def test_an_auditor_answers_for_a_drawn_segment_that_it_accepted(number: int) ->
     settle = story.settle(job_of(after, story), epoch)
     assert refused(after, settle, START + 701) == Reason.EARLY
     done(after, settle, START + 702)
+
+
+# -- tags
+
+
+def bound(story: Story, books: Books, works: tuple[Work, Work]) -> Books:
+    """Return books of which both auditors bound a verdict on their own work; nobody showed one."""
+    books = done(books, story.draw(0), START + 11)
+    books = done(books, story.reveal(0, 0, 1), START + 20)
+    for seat, work in enumerate(works):
+        books = done(books, story.verdict(0, seat, trace=work.trace), START + 201)
+    return books
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4])
+def test_a_wrong_tag_costs_its_auditor_and_a_right_one_nothing(steps: int) -> None:
+    story, work = Story(), Work("these", steps)
+    books = bound(story, with_epoch(story, awarded(story), START), (work, work))
+    job = job_of(books, story)
+    heard = tuple((at, story.commitment(0, at, trace=work.trace)) for at in (0, 1))
+    right = story.tag(job, 0, 0, work)
+    wrong = bytes([right[0] ^ 1]) + right[1:]
+    early = story.disprove(job, 0, 1, heard, trace=work.trace, work=work)
+    assert refused(books, early, START + 301) == Reason.VERDICT
+    books = done(books, story.show(0, 0, heard, trace=work.trace, tag=right), START + 301)
+    books = done(books, story.show(0, 1, heard, trace=work.trace, tag=wrong), START + 301)
+    move = story.disprove(job, 0, 0, heard, trace=work.trace, work=work)
+    assert refused(books, move, START + 302) == Reason.SAME
+    tag = story.tag(job, 0, 1, work)
+    move = replace(move, seat=1, salt=word(1))
+    if tag[0] == wrong[0]:  # a guess may be right
+        assert refused(books, move, START + 302) == Reason.SAME
+        return
+    assert refused(books, replace(move, seat=2), START + 302) == Reason.SEAT
+    assert refused(books, replace(move, epoch=3), START + 302) == Reason.EPOCH
+    assert refused(books, replace(move, accept=False), START + 302) == Reason.VERDICT
+    assert refused(books, replace(move, commitments=heard[:1]), START + 302) == Reason.FOLD
+    after = done(books, move, START + 302)
+    assert refused(after, move, START + 303) == Reason.FALLEN
+    stake = story.terms.stake_auditor
+    assert books.account(story.party(5)).locked - after.account(story.party(5)).locked == stake
+    assert backed(after, Counter())
+
+
+def test_a_leaf_that_was_not_drawn_or_is_not_the_auditors_proves_nothing() -> None:
+    story, work = Story(), Work("these")
+    books = bound(story, with_epoch(story, awarded(story), START), (work, Work("others")))
+    job = job_of(books, story)
+    others = Work("others").trace
+    heard = (
+        (0, story.commitment(0, 0, trace=work.trace)),
+        (1, story.commitment(0, 1, trace=others)),
+    )
+    books = done(books, story.show(0, 1, heard, trace=others), START + 301)
+    move = story.disprove(job, 0, 1, heard, trace=others, work=work)
+    assert refused(books, move, START + 302) == Reason.PATH  # a leaf of somebody else's work
+    own = story.disprove(job, 0, 1, heard, trace=others, work=Work("others"))
+    changes: list[dict[str, Any]] = [
+        {"steps": 0},
+        {"steps": own.traced.steps + 1},
+        {"values": 0},
+        {"values": own.traced.values + 1},
+        {"shape": (*own.traced.shape, 0)},
+        {"shape": (*own.traced.shape, 1)},
+        {"data": own.traced.data + b"\0"},
+        {"step_path": (*own.traced.step_path, word(1))},
+        {"value_path": own.traced.value_path[:-1]},
+        {"leaf_path": (*own.traced.leaf_path, word(1))},
+        {"dtype": "bool" if own.traced.dtype == "f32" else "f32"},
+    ]
+    for change in changes:
+        worse = replace(own, traced=replace(own.traced, **change))
+        assert refused(books, worse, START + 302) == Reason.PATH, change
+    elsewhere = story.disprove(replace_fold(job), 0, 1, heard, trace=others, work=Work("others"))
+    if elsewhere.traced != own.traced:
+        assert refused(books, elsewhere, START + 302) == Reason.PATH
+
+
+def replace_fold(job: Job) -> Job:
+    """Return a job whose verdicts were folded otherwise, so that another leaf is drawn."""
+    audits = {at: replace(it, fold=word(9)) for at, it in job.audits.items()}
+    return replace(job, audits=audits)
 
 
 # -- the vault

@@ -382,10 +382,9 @@ def test_a_lease_that_is_counted_too_low_is_paid_what_the_record_shows() -> None
         {"round": 2},
         {"receipt": word(1)},
     )
-    reasons = [Reason.LEASES, Reason.TALLY, Reason.PATH, Reason.PATH, Reason.PATH, Reason.PATH]
-    for changes, reason in zip(wrong, reasons, strict=True):
+    for changes in wrong:
         changed = replace(move, evidence=replace(move.evidence, **changes))
-        assert refused(books, changed, START) == reason
+        assert refused(books, changed, START) == Reason.PATH
     books = done(books, move, START + 500)
     assert job_of(books, story).coordinator_fallen
     assert refused(books, move, START + 500) == Reason.TALLY

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry.base.digests import EMPTY, word
+from skerry.base.digests import EMPTY, digest, word
 from skerry.verify import audits
 
 SEEDS = st.binary(min_size=32, max_size=32)
@@ -74,7 +74,8 @@ def test_the_place_to_show_depends_on_every_commitment() -> None:
     assert len(places) == len(folds) == 5
     tags = {audits.recomputed_tag(who * 20, b"leaf") for who in (b"a", b"b")}
     assert len(tags) == 2
-    assert audits.audit_trace([b"r" * 32]) == b"r" * 32
+    one, root = audits.audit_trace([b"r" * 32]), b"r" * 32
+    assert one == digest("audit-trace", word(1), root) != audits.audit_trace([root, EMPTY])
 
 
 @pytest.mark.parametrize(("total", "forged"), [(100, 30), (800, 30), (800, 1)])

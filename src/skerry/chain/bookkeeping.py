@@ -25,7 +25,7 @@ from skerry.chain.court_words import Core
 from skerry.chain.deploy import Manifest
 from skerry.chain.errors import BooksDiffer
 from skerry.chain.events import ChainEvent, EventCursor
-from skerry.chain.moves import DOCKET
+from skerry.chain.moves import DOCKET, evidence_place
 from skerry.chain.reading import award_of, bytes_of, terms_of
 from skerry.chain.rpc import Rpc, hexed, unhexed
 from skerry.settle import Books, Epoch, Job, Limits, Refused, actions, apply, vault
@@ -365,6 +365,16 @@ def _auditor_fell(it: _Told) -> Books | None:
     return it.changed(fallen=it.job.fallen | 1 << it.said["seat"]) if it.job else None
 
 
+def _rejection(it: _Told) -> Books | None:
+    number, seat = it.said["epoch"], it.said["seat"]
+    audit = it.job.audits.get(number) if it.job else None
+    if it.job is None or audit is None:
+        return None
+    audited = tuple(count + (at == seat) for at, count in enumerate(it.job.audited))
+    audit = replace(audit, counted=audit.counted | 1 << seat)
+    return it.changed(audited=audited, audits={**it.job.audits, number: audit})
+
+
 def _coordinator_fell(it: _Told) -> Books | None:
     return it.changed(coordinator_fallen=True)
 
@@ -385,10 +395,8 @@ def _admitted(it: _Told) -> Books | None:
         except DecodingError:
             docket = None
         if docket is not None:
-            epoch, evidence = docket[3], docket[4]
-            it.keeper.claimed[it.said["receipt"]] = Claimed(
-                words[1], epoch[0], evidence[0], evidence[5]
-            )
+            epoch, place = docket[3], evidence_place(docket[4])
+            it.keeper.claimed[it.said["receipt"]] = Claimed(words[1], epoch[0], *place)
     return it.changed(games=it.job.games + 1) if it.job else None
 
 
@@ -434,6 +442,7 @@ _STEPS: dict[tuple[str, str], Callable[[_Told], Books | None]] = {
     ("market", "VerdictCommitted"): _bound,
     ("market", "VerdictShown"): _shown,
     ("market", "AuditorFell"): _auditor_fell,
+    ("market", "RejectionCounted"): _rejection,
     ("market", "CoordinatorFell"): _coordinator_fell,
     ("market", "TallyRaised"): _raised,
     ("market", "Admitted"): _admitted,

@@ -124,7 +124,7 @@ def made_address(deployer: bytes, nonce: int) -> bytes:
 
 
 def money(limits: Limits, *, token: bytes | None = None, court: bytes | None = None) -> list[Step]:
-    """Return the steps for the money: a token of ours unless one is named, vault and market.
+    """Return the steps for the money: a token of ours unless one is named, vault, market, evidence.
 
     Args:
         limits: what holds for good.
@@ -138,9 +138,10 @@ def money(limits: Limits, *, token: bytes | None = None, court: bytes | None = N
         return (token or at["token"], at["market"], court or at["court"], limits.unbonding)
 
     def market(at: Addresses) -> Sequence[Any]:
-        return (at["vault"], court or at["court"], *bounds)
+        return (at["vault"], court or at["court"], at["evidence"], *bounds)
 
-    return [*steps, Step("vault", vault), Step("market", market)]
+    plan = [Step("vault", vault), Step("market", market), Step("evidence", lambda at: ())]
+    return [*steps, *plan]
 
 
 def deploy(outbox: Outbox, steps: Sequence[Step], *, mine: Callable[[], None]) -> Manifest:

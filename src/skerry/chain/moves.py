@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Any, TypeAlias
 
-from eth_abi.abi import encode
+from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
+from skerry.commit.tensors import dtype_code
 from skerry.market.offers import (
     Offer,
     SignedRecord,
@@ -28,6 +29,7 @@ from skerry.market.terms import Lease, lease_digest
 from skerry.settle import actions as acts
 from skerry.settle.books import Epoch
 from skerry.settle.records import Evidence
+from skerry.verify.audits import Traced
 
 Signature: TypeAlias = Callable[[bytes, TypedData], bytes]
 Words: TypeAlias = tuple[Any, ...]
@@ -39,7 +41,8 @@ _EVIDENCE = (
 )
 _EPOCH = "(uint256,bytes32,uint256,uint256,uint256,bytes32)"
 _LEASE = "(address,uint256,uint256,uint256)"
-DOCKET = f"({_TERMS},bytes32[],{_LEASE},{_EPOCH},{_EVIDENCE},bytes32,bytes32)"
+_TRACED = "(uint256,bytes32[],uint256,bytes32[],uint256,uint256[],bytes32[],bytes)"
+DOCKET = f"({_TERMS},bytes32[],{_LEASE},{_EPOCH},bytes,bytes32,bytes32)"
 
 NO_EPOCH: Words = (0, bytes(32), 0, 0, 0, bytes(32))
 
@@ -79,9 +82,9 @@ def epoch_words(epoch: Epoch | None) -> Words:
     return (epoch.number, epoch.root, *span, tally_hash(epoch.tally))
 
 
-def evidence_words(it: Evidence) -> Words:
+def evidence_bytes(it: Evidence) -> bytes:
     """Return evidence as the contract takes it."""
-    return (
+    words = (
         it.round,
         it.entry.state_before,
         it.entry.lanes,
@@ -96,6 +99,20 @@ def evidence_words(it: Evidence) -> Words:
         it.place,
         it.receipt_path,
     )
+    return encode([_EVIDENCE], [words])
+
+
+def evidence_place(data: bytes) -> tuple[int, int]:
+    """Return the round and the lane that encoded evidence speaks of."""
+    (it,) = decode([_EVIDENCE], data)
+    return it[0], it[5]
+
+
+def traced_bytes(it: Traced) -> bytes:
+    """Return a leaf under an auditor's trace as the contract takes it."""
+    above = (it.steps, it.step_path, it.values, it.value_path)
+    words = (*above, dtype_code(it.dtype), it.shape, it.leaf_path, it.data)
+    return encode([_TRACED], [words])
 
 
 def _halves(signature: bytes) -> tuple[bytes, bytes]:
@@ -142,7 +159,7 @@ def docket_bytes(it: acts.Docket, site: Site, sign: Signature) -> bytes:
         tuple(map(lease_digest, it.leases)),
         astuple(it.leases[min(it.evidence.node, len(it.leases) - 1)]),
         epoch_words(it.epoch),
-        evidence_words(it.evidence),
+        evidence_bytes(it.evidence),
         *_halves(sign(it.signer, message)),
     )
     return encode([DOCKET], [words])
@@ -179,13 +196,19 @@ def _audit_words(action: acts.MarketAction) -> tuple[str, Words] | None:
         case acts.CommitVerdict():
             return "commit_verdict", (action.epoch, action.seat, action.commitment)
         case acts.ShowVerdict():
-            said = (action.epoch, action.seat, action.accept, action.trace, action.salt, action.tag)
+            said = (action.epoch, action.seat, action.accept, action.trace, action.salt)
             seats = tuple(seat for seat, _ in action.commitments)
-            return "show_verdict", (*said, seats, tuple(it for _, it in action.commitments))
+            bound = tuple(it for _, it in action.commitments)
+            return "show_verdict", (*said, action.tag, seats, bound)
         case acts.PunishSilence():
             return "punish_silence", (action.epoch, action.seat)
         case acts.Blame():
             return "blame", (epoch_words(action.epoch), action.seat, action.draw)
+        case acts.DisproveTag():
+            said = (action.epoch, action.seat, action.accept, action.trace, action.salt)
+            seats = tuple(seat for seat, _ in action.commitments)
+            bound = tuple(it for _, it in action.commitments)
+            return "disprove_tag", (*said, seats, bound, traced_bytes(action.traced))
         case _:
             return None
 
@@ -203,7 +226,7 @@ def _market_words(action: acts.MarketAction, site: Site, sign: Signature) -> tup
             words = (epoch_words(action.epoch), signed, action.committed, action.path)
             return "misrecord", words
         case acts.RaiseTally():
-            evidence = evidence_words(action.evidence)
+            evidence = evidence_bytes(action.evidence)
             return "raise_tally", (epoch_words(action.epoch), action.epoch.tally, evidence)
         case acts.Settle():
             leases, epoch = lease_words(action.leases), epoch_words(action.epoch)

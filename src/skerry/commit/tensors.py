@@ -32,6 +32,11 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 _DTYPE_CODES = {"f32": 1, "i64": 2, "bool": 3}
 
 
+def dtype_code(dtype: str) -> int:
+    """Return the number that a tensor's digest has for an element type."""
+    return _DTYPE_CODES[dtype]
+
+
 def _row_leaves(shape: Shape) -> tuple[int, int]:
     """Return the length of a row and the number of leaves that it takes."""
     length = shape[-1] if shape else 1

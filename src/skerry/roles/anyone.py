@@ -66,15 +66,17 @@ def silence_due(sight: Sight, me: bytes) -> Action | None:
 
 
 def blame_due(sight: Sight, me: bytes) -> Action | None:
-    """Return the move that slashes an auditor which accepted what a dispute convicted."""
+    """Return the move that slashes who accepted what a dispute convicted, or pays `me` for a no."""
     state = sight.state
     for number, epoch in sorted(state.ring.items()):
         audit = state.audits[number]
-        draw = _convicted_draw(sight, epoch) if audit.accepts else None
+        draw = _convicted_draw(sight, epoch) if audit.shown else None
         if draw is None:
             continue
         for seat in sight.seated:
-            if audit.accepts >> seat & 1 and not sight.fallen(seat):
+            accepts, mine = audit.accepts >> seat & 1, sight.terms.auditors[seat] == me
+            owed = mine and audit.shown >> seat & 1 and not audit.counted >> seat & 1
+            if (accepts or owed) and not sight.fallen(seat):
                 return actions.Blame(me, sight.terms, epoch, seat, draw)
     return None
 

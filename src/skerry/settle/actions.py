@@ -16,6 +16,7 @@ from skerry.market.offers import Offer, SignedRecord
 from skerry.market.terms import Lease, Terms
 from skerry.settle.books import Epoch
 from skerry.settle.records import Evidence
+from skerry.verify.audits import Traced
 
 # -- the vault
 
@@ -185,13 +186,40 @@ class PunishSilence:
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """Slash an auditor that accepted a drawn segment which a dispute then convicted."""
+    """Of a drawn segment that a dispute convicted: slash who had accepted it, pay who had not."""
 
     sender: bytes
     terms: Terms
     epoch: Epoch
     seat: int
     draw: int
+
+
+@dataclass(frozen=True, slots=True)
+class DisproveTag:
+    """Slash an auditor whose tag is not that of the leaf which was drawn, under its own trace.
+
+    Attributes:
+        sender: anyone.
+        terms: the job.
+        epoch: the epoch.
+        seat: whose tag it is.
+        accept: what its verdict said, as are `trace` and `salt`.
+        trace: likewise.
+        salt: likewise.
+        commitments: who bound what, in the order in which they did.
+        traced: the leaf that was drawn.
+    """
+
+    sender: bytes
+    terms: Terms
+    epoch: int
+    seat: int
+    accept: bool
+    trace: bytes
+    salt: bytes
+    commitments: tuple[tuple[int, bytes], ...]
+    traced: Traced
 
 
 # -- the court's port
@@ -319,6 +347,7 @@ MarketAction: TypeAlias = (
     | ShowVerdict
     | PunishSilence
     | Blame
+    | DisproveTag
     | Admit
     | Dismiss
     | Convict

@@ -2,13 +2,15 @@
 
 What    1 the chain's randomness is locked; 2 auditors open their secrets; 3 they commit to
         verdicts; 4 they show them. `punish_silence` slashes who missed a phase, `blame` who
-        accepted a segment that a dispute convicted.
+        accepted a segment that a dispute convicted, and pays who rejected it; `disprove_tag`
+        slashes who did not hold the value that was drawn for its tag.
 Why     Neither submitter nor solver takes part, so neither can stop an audit by staying silent;
         and a silent auditor only loses its stake, the draw goes on with the other secrets.
 Rule    Phase p of an epoch committed at c covers the seconds c + (p-1)*phase < t <= c + p*phase.
         In phase 1 the randomness may be locked once t > c + delay. If nobody did, no audit is
         drawn and nobody is punished. An epoch whose auditors disagree on the trace pays none of
-        them: one is wrong, and a dispute is where that is found out.
+        them: one is wrong, and a dispute is where that is found out. Of a tag one byte is kept: a
+        guess passes once in 256 times, and costs the stake otherwise.
 Pure    `books` in, books out.
 """
 
@@ -23,6 +25,7 @@ from skerry.settle import vault
 from skerry.settle.actions import (
     Blame,
     CommitVerdict,
+    DisproveTag,
     LockDraw,
     PunishSilence,
     RevealSecrets,
@@ -33,6 +36,7 @@ from skerry.settle.rounds import remembered
 from skerry.verify.audits import (
     draw_seed,
     drawn_index,
+    due_tag,
     first_pot,
     fold_commitment,
     opens,
@@ -40,7 +44,7 @@ from skerry.verify.audits import (
     verdict_commitment,
 )
 
-_TRACE_BYTES = 8
+_TRACE_BYTES = 4
 
 
 def _has(mask: int, seat: int) -> bool:
@@ -120,6 +124,24 @@ def commit_verdict(books: Books, action: CommitVerdict, now: int) -> Books:
     )
 
 
+def _bound(terms: Terms, audit: Audit, said: ShowVerdict | DisproveTag) -> None:
+    """Refuse a verdict that is not the one which its auditor bound."""
+    fold, mine = EMPTY, b""
+    for at, commitment in said.commitments:
+        fold = fold_commitment(fold, at, commitment)
+        mine = commitment if at == said.seat else mine
+    require(fold == audit.fold, Reason.FOLD)
+    own = verdict_commitment(
+        terms.job,
+        said.epoch,
+        terms.auditors[said.seat],
+        accept=said.accept,
+        trace=said.trace,
+        salt=said.salt,
+    )
+    require(mine == own, Reason.VERDICT)
+
+
 def show_verdict(books: Books, action: ShowVerdict, now: int) -> Books:
     """Open a verdict; count it for pay if it accepts and agrees with the others."""
     terms, seat = action.terms, action.seat
@@ -130,20 +152,7 @@ def show_verdict(books: Books, action: ShowVerdict, now: int) -> Books:
     _in_phase(terms, audit, 4, now)
     require(_has(audit.sealed, seat), Reason.VERDICT)
     require(not _has(audit.shown, seat), Reason.TWICE)
-    fold, mine = EMPTY, b""
-    for at, commitment in action.commitments:
-        fold = fold_commitment(fold, at, commitment)
-        mine = commitment if at == seat else mine
-    require(fold == audit.fold, Reason.FOLD)
-    own = verdict_commitment(
-        terms.job,
-        action.epoch,
-        action.sender,
-        accept=action.accept,
-        trace=action.trace,
-        salt=action.salt,
-    )
-    require(mine == own, Reason.VERDICT)
+    _bound(terms, audit, action)
     trace = action.trace[:_TRACE_BYTES]
     splits = not audit.split and bool(audit.shown) and trace != audit.trace
     audited = list(job.audited)
@@ -158,6 +167,7 @@ def show_verdict(books: Books, action: ShowVerdict, now: int) -> Books:
         accepts=audit.accepts | int(action.accept) << seat,
         split=audit.split or splits,
         trace=audit.trace if audit.shown else trace,
+        tags=tuple(action.tag[0] if at == seat else kept for at, kept in enumerate(audit.tags)),
     )
     return _keep(books, replace(job, audited=tuple(audited)), action.epoch, audit)
 
@@ -187,18 +197,44 @@ def punish_silence(books: Books, action: PunishSilence, now: int) -> Books:
     return fell_auditor(books, job, seat, action.sender)
 
 
+def _seed(terms: Terms, epoch: int, audit: Audit) -> bytes:
+    assert audit.pot is not None, "a verdict was shown on an audit that was not drawn"
+    return draw_seed(terms.job, epoch, audit.pot)
+
+
 def blame(books: Books, action: Blame, now: int) -> Books:
-    """Slash an auditor that accepted a drawn segment which turned out to be a lie."""
+    """Slash an auditor that accepted what a dispute convicted, or count one that rejected it."""
     terms, seat, epoch = action.terms, action.seat, action.epoch
-    job, audit = audit_of(books, terms, epoch.number)
+    job = books.open_job(terms)
     remembered(job, epoch)
+    audit = job.audits[epoch.number]
     _seated(terms, seat)
     require(not _has(job.fallen, seat), Reason.FALLEN)
-    require(_has(audit.accepts, seat), Reason.VERDICT)
+    require(_has(audit.shown, seat), Reason.VERDICT)
     require(action.draw < terms.draws, Reason.LIE)
-    assert audit.pot is not None, "a verdict was shown on an audit that was not drawn"
-    seed = draw_seed(terms.job, epoch.number, audit.pot)
+    seed = _seed(terms, epoch.number, audit)
     total = (epoch.round_to - epoch.round_from) * terms.lanes * terms.segments
     index = drawn_index(seed, action.draw, total)
     require((epoch.number, index) in job.lies, Reason.LIE)
+    if _has(audit.accepts, seat):
+        return fell_auditor(books, job, seat, action.sender)
+    require(not _has(audit.counted, seat), Reason.TWICE)
+    audited = tuple(it + (at == seat) for at, it in enumerate(job.audited))
+    audit = replace(audit, counted=audit.counted | 1 << seat)
+    return _keep(books, replace(job, audited=audited), epoch.number, audit)
+
+
+def disprove_tag(books: Books, action: DisproveTag, now: int) -> Books:
+    """Slash an auditor whose tag is another than its own trace makes it."""
+    terms, seat = action.terms, action.seat
+    job, audit = audit_of(books, terms, action.epoch)
+    _seated(terms, seat)
+    require(not _has(job.fallen, seat), Reason.FALLEN)
+    require(_has(audit.shown, seat), Reason.VERDICT)
+    _bound(terms, audit, action)
+    seed, auditor = _seed(terms, action.epoch, audit), terms.auditors[seat]
+    tag = due_tag(seed, audit.fold, auditor, action.trace, action.traced)
+    require(tag is not None, Reason.PATH)
+    assert tag is not None
+    require(tag[0] != audit.tags[seat], Reason.SAME)
     return fell_auditor(books, job, seat, action.sender)

@@ -141,8 +141,10 @@ class Audit:
         shown: who showed it.
         accepts: who found every drawn segment true.
         split: whether two auditors computed different traces.
-        trace: the first eight bytes of the first trace that was shown.
+        trace: the first four bytes of the first trace that was shown.
         fold: running hash of the commitments.
+        tags: the first byte of the tag that each seat showed.
+        counted: who is paid for rejecting what a dispute convicted.
     """
 
     committed: int
@@ -154,6 +156,8 @@ class Audit:
     split: bool = False
     trace: bytes = b""
     fold: bytes = EMPTY
+    tags: tuple[int, ...] = (0,) * AUDITORS_MAX
+    counted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,14 +33,14 @@ def admit(books: Books, action: Admit, now: int) -> Books:
     terms, epoch, it = docket.terms, docket.epoch, docket.evidence
     require(action.sender == books.court, Reason.SENDER)
     job = books.open_job(terms)
-    _check_lease(docket, job)
     remembered(job, epoch)
     require(now <= epoch.committed + terms.window, Reason.LATE)
-    require(not job.convicted >> it.node & 1, Reason.CONVICTED)
     require(job.games < GAMES_MAX, Reason.GAMES)
     rounds = range(epoch.round_from, epoch.round_to)
     good = proves(it, terms.job, epoch.number, root=epoch.root, rounds=rounds, lanes=terms.lanes)
     require(action.receipt == it.receipt and good, Reason.PATH)
+    _check_lease(docket, job)
+    require(not job.convicted >> it.node & 1, Reason.CONVICTED)
     require(docket.signer == job.leases[it.node].node, Reason.SIGNATURE)
     return books.with_job(replace(job, games=job.games + 1))
 

@@ -35,6 +35,7 @@ _RULES: dict[type[Any], Callable[[Books, Any, int], Books]] = {
     actions.ShowVerdict: audits.show_verdict,
     actions.PunishSilence: audits.punish_silence,
     actions.Blame: audits.blame,
+    actions.DisproveTag: audits.disprove_tag,
     actions.Admit: court.admit,
     actions.Dismiss: court.dismiss,
     actions.Convict: court.convict,

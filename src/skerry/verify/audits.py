@@ -3,7 +3,8 @@
 What    `seal`, `secret_of` and `opens` are an auditor's chain of secrets; `stir` mixes one into
         the draw; `draw_seed` and `drawn_segment` say what is replayed. `verdict_commitment` binds
         a verdict before the others are seen; `place_of` draws the value that must be shown
-        afterwards, and `recomputed_tag` shows it. `caught` is the chance that a liar is caught.
+        afterwards, and `recomputed_tag` shows it; `due_tag` is what anyone can hold it against, who
+        can show the leaf. `caught` is the chance that a liar is caught.
 Why     The seed must not exist before the work is committed, and nobody may choose it: not the
         solver, not the submitter, not the last auditor to speak. A copied verdict must not pass.
 Rule    The auditor of a lease commits to s_0 = H^n(s); in epoch e it opens H^(n-e-1)(s), and
@@ -11,7 +12,9 @@ Rule    The auditor of a lease commits to s_0 = H^n(s); in epoch e it opens H^(n
         with each opened secret, so their order means nothing. Draws are made with replacement.
         Segment s of a lane is segment s of each of its receipts that has one; the last one covers
         all later ones of a receipt that has more.
-        A verdict commits to the Merkle root over the trace roots of every step that was drawn.
+        A verdict commits to the number of the steps that were drawn and to the Merkle root over
+        their traces, each of which binds how many values it has, and each value its shape. So
+        anyone who holds the same trace can prove which leaf the tag must be of.
 Source  docs/explanation/court.md; contracts/market.vy computes the same bytes.
 Pure    No IO. Chances are exact fractions.
 """
@@ -23,7 +26,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
 
-from skerry.base.digests import digest, merkle_root, word
+from skerry.base.digests import digest, merkle_root, tree_depth, word
+from skerry.commit.tensors import leaf_count, leaf_digest, seal_tensor
+from skerry.commit.transcript import seal_trace
+from skerry.commit.trees import climb
 
 POT_BYTES = 16
 
@@ -99,7 +105,7 @@ def drawn_segment(
 
 def audit_trace(roots: Sequence[bytes]) -> bytes:
     """Return what a verdict commits to: the trace roots of all drawn steps, in the draw's order."""
-    return merkle_root(roots)
+    return digest("audit-trace", word(len(roots)), merkle_root(roots))
 
 
 def verdict_commitment(
@@ -134,15 +140,66 @@ def place_of(seed: bytes, fold: bytes, *, steps: int, leaves: Sequence[int]) -> 
         steps: how many steps were drawn.
         leaves: the number of leaves of each node's value.
     """
-    step = int.from_bytes(digest("place-step", seed, fold), "big") % steps
-    node = int.from_bytes(digest("place-node", seed, fold), "big") % len(leaves)
-    leaf = int.from_bytes(digest("place-leaf", seed, fold), "big") % leaves[node]
-    return Place(step, node, leaf)
+    step, node = _place("step", seed, fold, steps), _place("node", seed, fold, len(leaves))
+    return Place(step, node, _place("leaf", seed, fold, leaves[node]))
+
+
+def _place(what: str, seed: bytes, fold: bytes, count: int) -> int:
+    return int.from_bytes(digest(f"place-{what}", seed, fold), "big") % count
 
 
 def recomputed_tag(auditor: bytes, leaf: bytes) -> bytes:
     """Return the proof that one holds a leaf's bytes; it serves nobody else."""
     return digest("recomputed", word(auditor), leaf)
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """One leaf of a value of a step that was drawn, and how it hangs on an auditor's trace.
+
+    Attributes:
+        steps: how many steps were drawn.
+        step_path: from the step's trace to the root over all of them.
+        values: how many values the step has.
+        value_path: from the value to the root over them.
+        dtype: of the value.
+        shape: of the value.
+        leaf_path: from the leaf to the root over the value's leaves.
+        data: the leaf's bytes.
+    """
+
+    steps: int
+    step_path: tuple[bytes, ...]
+    values: int
+    value_path: tuple[bytes, ...]
+    dtype: str
+    shape: tuple[int, ...]
+    leaf_path: tuple[bytes, ...]
+    data: bytes
+
+
+def _above(leaf: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes | None:
+    return climb(leaf, index, path) if len(path) == tree_depth(count) else None
+
+
+def due_tag(seed: bytes, fold: bytes, auditor: bytes, trace: bytes, it: Traced) -> bytes | None:
+    """Return the tag that an auditor of `trace` has to show; None where the leaf is another one."""
+    if it.steps < 1 or it.values < 1 or not all(it.shape):
+        return None
+    leaves = leaf_count(it.shape)
+    leaf = _place("leaf", seed, fold, leaves)
+    root = _above(leaf_digest(it.data), leaf, leaves, it.leaf_path)
+    if root is None:
+        return None
+    tensor, node = seal_tensor(it.dtype, it.shape, root), _place("node", seed, fold, it.values)
+    root = _above(tensor, node, it.values, it.value_path)
+    if root is None:
+        return None
+    step = _place("step", seed, fold, it.steps)
+    root = _above(seal_trace(it.values, root), step, it.steps, it.step_path)
+    if root is None or digest("audit-trace", word(it.steps), root) != trace:
+        return None
+    return recomputed_tag(auditor, it.data)
 
 
 # -- how likely it is
