@@ -14,7 +14,7 @@ from skerry.node.daemon.home import NodeAbsent, NodeHome
 from skerry.node.daemon.looking import NodeSight, find_invite, look, stranger
 from skerry.storage import read_file
 
-COLUMNS = ("node", "key", "roles", "lends", "speed", "heard", "answers", "address")
+COLUMNS = ("node", "key", "roles", "paid as", "lends", "speed", "heard", "answers", "address")
 
 
 def nodes_command(network: str, *, as_json: bool) -> None:
@@ -49,6 +49,7 @@ def node_row(sight: NodeSight, now: int) -> tuple[str, ...]:
         nickname(it.signer),
         short(it.signer),
         " ".join(it.roles),
+        f"0x{it.chain_address.hex()[:8]}" if it.chain_address else "",
         lends,
         speed,
         f"{format_seconds(max(now - it.issued, 0))} ago",

@@ -10,12 +10,14 @@ Rule    Nothing is changed: no key is made, no port is kept, and nobody hears of
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from skerry.base.errors import NodeError, SkerryError
+from skerry.base.errors import NodeError, PeerError, SkerryError
 from skerry.base.units import format_bytes
 from skerry.chain.rpc import Rpc
 from skerry.membership import SKEW_SECONDS_MAX
@@ -25,6 +27,11 @@ from skerry.node.daemon.home import NodeHome
 from skerry.node.daemon.looking import look, stranger
 from skerry.node.daemon.memory import NodeMemory
 from skerry.node.daemon.settings import read_settings
+from skerry.node.daemon.switchboard import open_call
+from skerry.node.market.carriage import ask_manifest
+from skerry.node.market.inspection import look_at_contracts, look_at_money
+from skerry.node.market.stall import MANIFEST_NAME
+from skerry.storage import read_file
 from skerry.transport import Link
 from skerry.transport.iroh_transport import LOOPBACK, IrohTransport
 
@@ -68,6 +75,8 @@ async def examine(home: NodeHome, invite: Invite | None, chain: str = "") -> lis
         chain = chain or invite.chain
     if chain:
         findings.append(_tried("chain", lambda: _chain(chain)))
+    if chain and findings[-1].fine:
+        findings += await _market(home, invite, chain)
     return findings
 
 
@@ -171,6 +180,50 @@ async def _network(invite: Invite) -> list[Finding]:
         else:
             findings.append(Finding("clock", True, f"within {abs(seconds) + 1} s of the network's"))
     return findings
+
+
+async def _market(home: NodeHome, invite: Invite | None, chain: str) -> list[Finding]:
+    """Look at the contracts that a node would use here, and at its money."""
+    manifest = await asyncio.to_thread(_kept_manifest, home) or await _asked_manifest(invite)
+    if not manifest:
+        words, step = "no node says where the contracts are", "start the seed of the network again"
+        return [Finding("contracts", False, words, step, "node.contracts")]
+    registry = invite.registry if invite else None
+    findings = [_tried("contracts", lambda: look_at_contracts(chain, manifest, registry))]
+    if findings[0].fine and home.root.exists():
+        deposit = _deposit(home)
+        folder = home.root / "market"
+        findings.append(_tried("stake", lambda: look_at_money(chain, manifest, folder, deposit)))
+    return findings
+
+
+def _kept_manifest(home: NodeHome) -> bytes:
+    path = home.root / "market" / MANIFEST_NAME
+    return read_file(path) if path.is_file() else b""
+
+
+def _deposit(home: NodeHome) -> int:
+    try:
+        return read_settings(home.settings).market.deposit
+    except SkerryError:
+        return 0  # what is wrong with the settings was said
+
+
+async def _asked_manifest(invite: Invite | None) -> bytes:
+    """Return where the contracts are, as the first seed that knows it says; empty if none does."""
+    transport = stranger()
+
+    async def dial(address: str, purpose: str) -> Link:
+        return await open_call(transport, address, purpose)
+
+    try:
+        for seed in invite.seeds if invite else ():
+            with contextlib.suppress(PeerError, TimeoutError):
+                if found := await ask_manifest(dial, seed):
+                    return found
+        return b""
+    finally:
+        await transport.close()
 
 
 def _chain(url: str) -> str:

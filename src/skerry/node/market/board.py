@@ -16,7 +16,7 @@ from skerry.base.digests import digest
 from skerry.market.offers import Offer, Role
 from skerry.messages.market import MarketClaim, MarketMessage, MarketOffer, MarketWord
 from skerry.messages.wire import MessageError, decode, encode
-from skerry.storage import read_file, write_file
+from skerry.storage import StorageError, read_file, write_file
 from skerry.storage.files import make_folder
 
 SUFFIX = ".message"
@@ -53,20 +53,25 @@ class FolderBoard:
         """Return the name of a message's file."""
         return digest("market", encode(message)).hex() + SUFFIX
 
+    def files(self) -> list[Path]:
+        """Return the messages' files by name, without those that are being written."""
+        found = self.root.glob(f"*{SUFFIX}")
+        return sorted(it for it in found if not it.name.startswith("."))
+
     def drop(self, name: str) -> None:
         """Take a message away; who heard it keeps it."""
         (self.root / name).unlink(missing_ok=True)
 
     def hear(self) -> Iterator[MarketMessage]:
         """Yield messages that were not heard yet."""
-        for path in sorted(self.root.glob(f"[!.]*{SUFFIX}")):
+        for path in self.files():
             if path.name in self._heard:
                 continue
             self._heard.add(path.name)
             try:
                 message = decode(read_file(path))
-            except MessageError:
-                continue
+            except (MessageError, StorageError):
+                continue  # no message, or an offer that a newer one has replaced just now
             if isinstance(message, MarketOffer | MarketClaim | MarketWord):
                 yield message
 

@@ -18,7 +18,7 @@ from threading import Lock
 from skerry.messages.boards import NEWS_MAX, BoardNews
 from skerry.messages.market import MarketClaim, MarketMessage, MarketOffer, MarketWord
 from skerry.messages.wire import MessageError, decode
-from skerry.node.market.board import SUFFIX, FolderBoard
+from skerry.node.market.board import FolderBoard
 from skerry.storage import read_file
 
 EACH_MAX = 4096
@@ -84,7 +84,7 @@ class Shelf:
         return count
 
     def _new_files(self) -> list[Path]:
-        files = [it for it in self.board.root.glob(f"[!.]*{SUFFIX}") if it.name not in self._names]
+        files = [it for it in self.board.files() if it.name not in self._names]
         return sorted(files, key=lambda it: (it.stat().st_mtime_ns, it.name))
 
     def put(self, message: MarketMessage, signer: bytes) -> bool:

@@ -94,6 +94,7 @@ class Stall:
         self._joined: dict[bytes, Order] = {}
         self._ended: set[bytes] = set()
         self._starts = 0
+        self._trouble = ""
         self._stirred = asyncio.Event()
         self._ticking: asyncio.Task[None] | None = None
 
@@ -212,9 +213,16 @@ class Stall:
             await asyncio.sleep(LEAST_SECONDS)  # so that what comes together is looked at once
             try:
                 pause = await self._tick()
+                self._trouble = ""
             except (DeskRefused, DeskDied) as error:
-                self.told("market", {"reason": error.message, "next": error.next_step})
+                self._tell_once(error)
                 pause = BUSY_SECONDS
+
+    def _tell_once(self, error: SkerryError) -> None:
+        """Tell what is in the way, but not again while it is the same."""
+        if error.code + error.message != self._trouble:
+            self._trouble = error.code + error.message
+            self.told("market", {"reason": error.message, "next": error.next_step})
 
     async def _tick(self) -> float:
         """Let the desk move; return for how long nothing is due."""

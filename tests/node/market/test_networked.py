@@ -1,0 +1,148 @@
+"""Nodes as processes with a chain: in its market without a hand, and out of it with clear words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skerry.chain.anvil import Anvil
+from skerry.chain.localnet import found_court
+from skerry.chain.rpc import Rpc
+from skerry.messages.market import MarketOffer
+from skerry.node.clocks import RealClock
+from skerry.node.daemon.home import NodeHome
+from skerry.node.daemon.local_network import LocalNetwork
+from skerry.node.market.board import FolderBoard
+from skerry.node.market.statements import earnings_of
+from skerry.storage import make_folder
+from tests.node.daemon.test_processes import skerry, until
+
+pytestmark = pytest.mark.slow
+
+Heard = asyncio.Queue[tuple[str, str]]
+Case = Callable[[LocalNetwork, Heard], Awaitable[None]]
+
+
+def with_market(root: Path, nodes: int, case: Case, swap: Mapping[str, str] | None = None) -> None:
+    """Play a case with a network of processes whose chain has contracts; end all of it.
+
+    `swap` names contracts whose place others take in the manifest that nodes are told.
+    """
+
+    async def play(chain: Anvil, manifest: Path) -> None:
+        heard: Heard = asyncio.Queue()
+        network = LocalNetwork(
+            root,
+            nodes,
+            chain=chain.url,
+            manifest=manifest,
+            told=lambda name, words: heard.put_nowait((name, words)),
+        )
+        await network.start()
+        try:
+            await case(network, heard)
+        finally:
+            await network.stop()
+
+    make_folder(root / "chain")
+    with Anvil() as chain:
+        rpc = Rpc(chain.url)
+        manifest = found_court(root / "chain", rpc, RealClock())
+        rpc.close()
+        told = {name: manifest.contracts[it] for name, it in (swap or {}).items()}
+        path = root / "chain" / "told.json"
+        replace(manifest, contracts={**manifest.contracts, **told}).write(path)
+        asyncio.run(play(chain, path))
+
+
+def offers(home: Path) -> set[tuple[str, int]]:
+    """Return who offers what on a node's board."""
+    heard = FolderBoard(home / "market" / "board").hear()
+    return {(it.node.hex(), it.role) for it in heard if isinstance(it, MarketOffer)}
+
+
+async def until_offers(home: Path, count: int) -> None:
+    """Wait until a node's board holds so many offers."""
+    async with asyncio.timeout(30):
+        while len(await asyncio.to_thread(offers, home)) < count:
+            (home / "market").stat()
+
+
+def log(home: Path, kind: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in NodeHome(home).log.read_text().splitlines()]
+    return [it for it in lines if it["type"] == kind]
+
+
+def entered(*names: str) -> list[tuple[str, str]]:
+    return [(name, "market in the market as") for name in names]
+
+
+def test_nodes_enter_the_market_and_hear_each_other_s_offers(tmp_path: Path) -> None:
+    async def case(network: LocalNetwork, heard: Heard) -> None:
+        await until(heard, *entered("node-1", "node-2"))
+        homes = [network.root / it.name for it in network.nodes]
+        for home in homes:
+            await until_offers(home, 6)
+        account = await asyncio.to_thread(earnings_of, homes[0])
+        assert (account.free, account.locked, account.deposited) == (1_000_000, 0, 1_000_000)
+        assert account.adds_up
+        assert (account.address.hex(), 0) in offers(homes[1])
+        seen = json.loads(await asyncio.to_thread(skerry, "nodes", str(network.root), "--json"))
+        paid = {it["announcement"]["chain_address"] for it in seen["nodes"]}
+        assert len(paid) == 3, "two nodes, and the seed that has none"
+        words = ("doctor", "--network", str(network.root), "--home", str(homes[0]), "--json")
+        examined = json.loads(await asyncio.to_thread(skerry, *words))
+        fine = {it["what"]: it["fine"] for it in examined["network"]}
+        assert fine["contracts"]
+        assert fine["stake"]
+
+    with_market(tmp_path / "net", 2, case)
+
+
+def test_a_desk_that_is_killed_comes_back_with_its_offers(tmp_path: Path) -> None:
+    async def case(network: LocalNetwork, heard: Heard) -> None:
+        await until(heard, *entered("node-1"))
+        home = network.root / "node-1"
+        await until_offers(home, 3)
+        before = offers(home)
+        daemon = network.nodes[0].pid
+        await asyncio.to_thread(kill_desk, daemon)
+        os.kill(daemon, signal.SIGKILL)
+        await until(heard, ("node-1", "was killed by signal 9"))
+        await network.launch(network.nodes[0])
+        await until(heard, *entered("node-1"))
+        assert offers(home) == before
+        account = await asyncio.to_thread(earnings_of, home)
+        assert account.deposited == 1_000_000, "what was paid in is not paid in again"
+
+    with_market(tmp_path / "net", 1, case)
+
+
+def kill_desk(daemon: int) -> None:
+    """Kill the desk that a daemon has started."""
+    children = Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split()
+    for pid in children:
+        if b"market.desk" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(int(pid), signal.SIGKILL)
+            return
+    raise AssertionError("it has no desk")
+
+
+def test_contracts_that_are_not_ours_get_no_money(tmp_path: Path) -> None:
+    async def case(network: LocalNetwork, heard: Heard) -> None:
+        await until(heard, ("node-1", "market the vault at"))
+        home = network.root / "node-1"
+        (told,) = log(home, "market")
+        assert "is not the one of this version" in told["reason"]
+        assert "put no money into it" in told["next"]
+        assert not (home / "market" / "board").exists() or offers(home) == set()
+
+    with_market(tmp_path / "net", 1, case, {"vault": "token"})
