@@ -80,6 +80,7 @@ class Bookkeeper:
         books: the books as of the last `catch_up`.
         entries: everything that happened, in order.
         heard: commitments to verdicts by job and epoch, in the order of their events.
+        shown: verdicts that were shown, by job and epoch.
         claimed: what was admitted to court, by receipt.
         bonds: whose bond is locked in each game, and how much.
         fallen: receipts that were convicted.
@@ -91,6 +92,7 @@ class Bookkeeper:
     books: Books = field(init=False)
     entries: list[Entry] = field(default_factory=list)
     heard: dict[tuple[bytes, int], tuple[tuple[int, bytes], ...]] = field(default_factory=dict)
+    shown: dict[tuple[bytes, int], tuple[actions.ShowVerdict, ...]] = field(default_factory=dict)
     claimed: dict[bytes, Claimed] = field(default_factory=dict)
     bonds: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     fallen: set[bytes] = field(default_factory=set)
@@ -112,6 +114,7 @@ class Bookkeeper:
         self.books = Books(court=self.manifest.at("court"), limits=self._limits)
         self.entries.clear()
         self.heard.clear()
+        self.shown.clear()
         self.claimed.clear()
         self.bonds.clear()
         self.fallen.clear()
@@ -356,9 +359,10 @@ def _shown(it: _Told) -> Books | None:
         return None
     _, epoch, seat, accept, trace, salt, tag, seats, commitments = words
     heard = tuple(zip(seats, commitments, strict=True))
-    return it.play(
-        actions.ShowVerdict(it.sender, it.job.terms, epoch, seat, accept, trace, salt, tag, heard)
-    )
+    said = (epoch, seat, accept, trace, salt, tag, heard)
+    move, key = actions.ShowVerdict(it.sender, it.job.terms, *said), (it.said["job"], epoch)
+    it.keeper.shown[key] = (*it.keeper.shown.get(key, ()), move)
+    return it.play(move)
 
 
 def _auditor_fell(it: _Told) -> Books | None:

@@ -1,7 +1,8 @@
 """The auditor: it opens its secrets, replays what is drawn, and says in two steps what it found.
 
 What    `audit_move` is an auditor's next move, or what it needs to know for it: `ReplayWanted` or
-        `TagWanted`. `Finding` is what a replay came to. `AuditKey` is what it keeps to itself.
+        `TagWanted`; `wrong_tag` is its proof against another one's tag. `Finding` is what a
+        replay came to. `AuditKey` is what it keeps to itself.
 Why     An auditor that misses a phase loses its stake, so what is due must follow from the chain
         alone, also after a restart: nothing here is remembered, everything is derived.
 Rule    A replay starts once no secret can change the draw any more. A verdict is bound in phase 3
@@ -12,7 +13,7 @@ Pure    Values in, an action or a wish out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -21,7 +22,15 @@ from skerry.market.terms import EPOCHS_MAX
 from skerry.roles.sight import Sight
 from skerry.settle import Audit, actions
 from skerry.settle.actions import Action
-from skerry.verify.audits import Segment, drawn_segment, seal, secret_of, verdict_commitment
+from skerry.verify.audits import (
+    Segment,
+    Traced,
+    drawn_segment,
+    due_tag,
+    seal,
+    secret_of,
+    verdict_commitment,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,28 @@ def _reveal_due(
         return None
     secret = part.key.secret(number)
     return actions.RevealSecrets(part.me, sight.terms, number, ((seat, secret),))
+
+
+def wrong_tag(
+    sight: Sight, me: bytes, shown: Iterable[actions.ShowVerdict], traced: Traced
+) -> actions.DisproveTag | None:
+    """Return the proof that another auditor did not hold the leaf that was drawn, or None.
+
+    Args:
+        sight: the job now.
+        me: who sends.
+        shown: verdicts of one epoch.
+        traced: the leaf that was drawn, by one's own replay.
+    """
+    for it in shown:
+        audit, seed = sight.state.audits.get(it.epoch), sight.seed(it.epoch)
+        if audit is None or seed is None or sight.fallen(it.seat) or it.sender == me:
+            continue
+        due = due_tag(seed, audit.fold, it.sender, it.trace, traced)
+        if due is not None and due[0] != it.tag[0]:
+            said = (it.accept, it.trace, it.salt, it.commitments, traced)
+            return actions.DisproveTag(me, sight.terms, it.epoch, it.seat, *said)
+    return None
 
 
 def _due(sight: Sight, part: AuditPart, seat: int, number: int, audit: Audit) -> Due | None:

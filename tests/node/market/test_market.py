@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 
 from skerry.node.market.orders import Order
+from skerry.node.market.replaying import Replayer
 from skerry.node.market.statements import earnings_of, invoice_of
+from skerry.roles.auditor import TagWanted
 from skerry.roles.statement import Because, Found
 from tests.node.market.ground import (
     ASKING,
+    InProcess,
     Market,
     OutOfProcess,
     plant_lie,
@@ -132,6 +135,34 @@ def test_a_lie_costs_its_author_and_the_rest_is_paid_or_refunded(
     assert (lost.slashed, lost.net) == (stake, -stake)
     market.leave()
     assert all(it.free + it.locked == 0 for it in market.keeper().books.accounts.values())
+
+
+class Guesser(Replayer):
+    """An auditor's replay without the value that its tag is to prove."""
+
+    def tag(self, wanted: TagWanted, me: bytes) -> bytes:
+        """Return another tag than is due."""
+        return bytes(it ^ 1 for it in super().tag(wanted, me))
+
+
+def test_an_auditor_who_guesses_its_tag_loses_its_stake_to_another(
+    run: Path, tmp_path: Path, markets: list[Market]
+) -> None:
+    market = opened(markets, Market(tmp_path / "market", run))
+    party = market.parties["auditor-0"]
+    assert isinstance(party, InProcess)
+    part = party.desk.actor._parts[market.job]
+    whole = party.desk.actor._replayer(part)
+    part.replayer = Guesser(whole.past, whole.receipts, whole.names, whole.segments)
+    market.play()
+    gains, state = market.gains(), market.state()
+    stake = state.terms.stake_auditor
+    assert state.fallen == 1 << state.terms.auditors.index(market.addresses["auditor-0"])
+    assert gains["auditor-0"] == -stake
+    assert gains["auditor-1"] == 2 * 1_500 + stake // 4
+    assert gains["burned"] == stake - stake // 2
+    assert sum(gains.values()) == 0
+    check_statements(market)
 
 
 @pytest.mark.parametrize("who", ["auditor-0", "coordinator", "solver-0"])

@@ -37,6 +37,7 @@ from skerry.roles.auditor import (
     TagWanted,
     audit_move,
     drawn_segments,
+    wrong_tag,
 )
 from skerry.roles.coordinator import commit_due, word_on
 from skerry.roles.course import Course
@@ -331,8 +332,18 @@ class MarketActor:
         course = it.claimed_course()
         due = commit_due(sight, course, self.me, over=it.over)
         due = due or against_coordinator(sight, it.course, it.words, self.me)
-        due = due or self._equivocation(it, sight) or common_move(sight, self.me)
+        due = due or self._equivocation(it, sight) or self._wrong_tag(part, sight)
+        due = due or common_move(sight, self.me)
         return due is not None and self._make(due, it)
+
+    def _wrong_tag(self, part: _Part, sight: Sight) -> Action | None:
+        """Return the proof against an auditor whose tag is not that of the leaf that was drawn."""
+        for epoch, leaf in part.replayer.drawn.items() if part.replayer else ():
+            shown = self.keeper.shown.get((sight.job, epoch), ())
+            found = wrong_tag(sight, self.me, shown, leaf)
+            if found is not None:
+                return found
+        return None
 
     def _equivocation(self, it: Engagement, sight: Sight) -> Action | None:
         if it.second is None or sight.state.coordinator_fallen:

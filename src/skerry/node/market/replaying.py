@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from skerry.base.digests import EMPTY
+from skerry.base.digests import EMPTY, merkle_levels, merkle_path
 from skerry.commit import segment_bounds
 from skerry.commit.tensors import leaf_count
 from skerry.commit.transcript import output_root, trace_root
@@ -29,7 +29,7 @@ from skerry.node.party import VALUES_BYTES_MAX, value_batches
 from skerry.node.past import NotOfThisRun, PastRun, UnitAltered
 from skerry.node.states import StateDigests, digest_tensor
 from skerry.roles.auditor import Finding, ReplayWanted, TagWanted
-from skerry.verify.audits import Segment, audit_trace, place_of, recomputed_tag
+from skerry.verify.audits import Segment, Traced, audit_trace, place_of, recomputed_tag
 
 Receipts = Callable[[int, int], Sequence[Receipt]]
 
@@ -59,6 +59,7 @@ class Replayed:
         finding: what the auditor will say.
         false: the receipts that are false.
         steps: the drawn steps in their order: a receipt and a step of its unit each.
+        traces: the trace of each of them; EMPTY of a receipt that cannot be run.
         segments: segments that were drawn.
         steps_run: steps that were computed for it.
     """
@@ -66,6 +67,7 @@ class Replayed:
     finding: Finding
     false: tuple[Falsehood, ...]
     steps: tuple[tuple[Receipt | None, int], ...]
+    traces: tuple[bytes, ...]
     segments: int
     steps_run: int
 
@@ -102,6 +104,8 @@ class Replayer:
         receipts: the receipts of a lane of a round, in order; fewer where some cannot be had.
         names: the names of those receipts as the round's record has them.
         segments: the segments of a lane.
+        done: what its replays came to, by epoch.
+        drawn: the leaf that was drawn for the tags of an epoch, where there is one.
     """
 
     past: PastRun
@@ -109,6 +113,7 @@ class Replayer:
     names: Callable[[int, int], Sequence[bytes]]
     segments: int
     done: dict[int, Replayed] = field(default_factory=dict)
+    drawn: dict[int, Traced] = field(default_factory=dict)
 
     def replay(self, wanted: ReplayWanted) -> Replayed:
         """Run the drawn segments again."""
@@ -128,7 +133,9 @@ class Replayer:
                     at = (segment.round, segment.lane)
                     false.setdefault(name, Falsehood(*at, name, checked.reason))
         finding = Finding(wanted.seed, not false, audit_trace(traces))
-        found = Replayed(finding, tuple(false.values()), tuple(steps), len(wanted.segments), run)
+        found = Replayed(
+            finding, tuple(false.values()), tuple(steps), tuple(traces), len(wanted.segments), run
+        )
         self.done[wanted.epoch] = found
         return found
 
@@ -189,19 +196,34 @@ class Replayer:
 
     def tag(self, wanted: TagWanted, me: bytes) -> bytes:
         """Return the proof that one holds the value that is drawn from all commitments."""
-        steps = self.done[wanted.epoch].steps
-        if not steps:
+        found = self._traced(wanted)
+        if found is None:
             return recomputed_tag(me, b"")
-        drawn = place_of(wanted.seed, wanted.fold, steps=len(steps), leaves=[1])
-        receipt, step = steps[drawn.step]
-        if receipt is None:
-            return recomputed_tag(me, b"")
-        try:
-            name = self.past.name_of(receipt.unit)
-            program = self.past.lanes.programs[name]
-            leaves = [leaf_count(node.type.shape) for node in program.nodes]
-            place = place_of(wanted.seed, wanted.fold, steps=len(steps), leaves=leaves)
-            leaf = party_of(self.past, receipt.unit).leaf(step, place.node, place.leaf)
-        except (UnitAltered, NotOfThisRun):
-            return recomputed_tag(me, b"")
-        return recomputed_tag(me, leaf)
+        self.drawn[wanted.epoch] = found
+        return recomputed_tag(me, found.data)
+
+    def _traced(self, wanted: TagWanted) -> Traced | None:
+        """Return the leaf that is drawn, with its paths; None where its step has no trace."""
+        done = self.done[wanted.epoch]
+        count = len(done.steps)
+        if not count:
+            return None
+        at = place_of(wanted.seed, wanted.fold, steps=count, leaves=[1]).step
+        receipt, step = done.steps[at]
+        if receipt is None or done.traces[at] == EMPTY:
+            return None
+        program = self.past.lanes.programs[self.past.name_of(receipt.unit)]
+        leaves = [leaf_count(node.type.shape) for node in program.nodes]
+        place = place_of(wanted.seed, wanted.fold, steps=count, leaves=leaves)
+        party, kind = party_of(self.past, receipt.unit), program.nodes[place.node].type
+        values, digests = party.values(step), party.leaf_digests(step, place.node)
+        return Traced(
+            steps=count,
+            step_path=merkle_path(merkle_levels(done.traces), at),
+            values=len(values),
+            value_path=merkle_path(merkle_levels(values), place.node),
+            dtype=kind.dtype,
+            shape=kind.shape,
+            leaf_path=merkle_path(merkle_levels(digests), place.leaf),
+            data=party.leaf(step, place.node, place.leaf),
+        )
