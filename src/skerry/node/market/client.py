@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from skerry.base.errors import ChainError
+from skerry.base.errors import SkerryError
 from skerry.chain.localnet import FaucetAbsent
 from skerry.messages.leased import Assignment
 from skerry.messages.rounds import RunConfig
@@ -154,8 +154,8 @@ class MarketClient:
             self._due.clear()
             try:
                 said = await self.ask(Order("tick"))
-            except ChainError as error:  # it comes back, or the person stops waiting
-                self.told(f"the chain: {error.message}")
+            except SkerryError as error:  # the chain or the disk may come back
+                self.told(f"waits: {error.message}")
                 said = Said()
             for move in said.moves:
                 if not any(word in move for word in _QUIET_MOVES):

@@ -32,6 +32,7 @@ MANIFEST_NAME = "manifest.json"
 IDLE_SECONDS = 20.0
 BUSY_SECONDS = 2.0
 LEAST_SECONDS = 0.3
+FETCH_SECONDS = 6.0
 
 Fetch = Callable[[Sequence[bytes]], Awaitable[object]]
 Told = Callable[[str, dict[str, object]], None]
@@ -214,7 +215,7 @@ class Stall:
             try:
                 pause = await self._tick()
                 self._trouble = ""
-            except (DeskRefused, DeskDied) as error:
+            except SkerryError as error:  # the chain or the disk may come back
                 self._tell_once(error)
                 pause = BUSY_SECONDS
 
@@ -242,6 +243,7 @@ class Stall:
             if fetch is None:
                 continue
             try:
-                await fetch([bytes.fromhex(it) for it in names])
+                async with asyncio.timeout(FETCH_SECONDS):  # what is missing then is computed
+                    await fetch([bytes.fromhex(it) for it in names])
             except (SkerryError, TimeoutError) as error:
                 self.told("market", {"reason": f"blobs for a replay cannot be had: {error}"})
