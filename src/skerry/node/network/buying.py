@@ -68,7 +68,7 @@ class Buying:
         run: the run's folder.
         home: the client's folder.
         purse: who pays.
-        there: nodes that can be called, by their addresses on the chain.
+        there: the nodes, by their addresses on the chain.
     """
 
     client: MarketClient
@@ -85,8 +85,8 @@ class Buying:
         """Find out which nodes are there."""
         with contextlib.suppress(PeerError, TimeoutError):
             known = await ask_roster(self.transport, self.invite)
-            found = [it for it in known if it.chain_address and it.endpoints]
-            self.there = {it.chain_address: it for it in found if it.chain_address}
+            if any(it.endpoints and it.chain_address for it in known):  # they pass jobs on
+                self.there = {it.chain_address: it for it in known if it.chain_address}
 
     async def hire(self, job: RunJob) -> NetworkTerms:
         """Award the job as soon as the offers that came in suffice; see `hiring.hire`.
@@ -161,7 +161,7 @@ def _client_home(network: str) -> Path:
 
 
 def _addresses(there: Mapping[bytes, Announcement]) -> dict[bytes, str]:
-    return {it.signer: it.endpoints[0] for it in there.values()}
+    return {it.signer: it.endpoints[0] for it in there.values() if it.endpoints}
 
 
 async def _manifest(transport: Transport, own: Path, invite: Invite, path: Path) -> None:

@@ -173,7 +173,7 @@ class Desk:
 
     def _pass_on(self, assignment: Assignment) -> None:
         """Give their part to nodes that only call, and so could not be given it by anybody else."""
-        for node in assignment.nodes:
+        for node in (*assignment.nodes, *assignment.observers):
             if node.address.endswith("@") and node.key != self._me.key:
                 task = asyncio.ensure_future(self._give(node, assignment))
                 self._passing.add(task)

@@ -4,7 +4,8 @@ What    `hire(client, ...)` matches the offers of nodes that can be reached, awa
         transaction, and returns the terms under which it is submitted.
 Why     Whom a job is given to and whom its award binds must be the same nodes.
 Rule    An address is a node's where its own signed announcement says so. Who runs lanes coordinates
-        in the order of the leases; auditors, and whoever records rounds on the chain, observe.
+        in the order of the leases, those that can be called first; auditors, and whoever records
+        rounds on the chain, observe.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from dataclasses import replace
 
 from skerry.job import MarketSection
 from skerry.market.terms import PHASES
-from skerry.messages.leased import Awarded, NodeAddress, Party
+from skerry.messages.leased import Awarded, Party
 from skerry.messages.membership import Announcement
 from skerry.node.life import RunJob
 from skerry.node.market.client import MarketClient
 from skerry.node.network.purse import Purse
+from skerry.node.network.roads import address_of
 from skerry.node.network.submitter import NetworkTerms
 from skerry.node.rates import measured_rate
 from skerry.program import cost
@@ -81,7 +83,7 @@ async def hire(
         client: who pays.
         purse: what for.
         job: the job.
-        there: the nodes that can be called, by their addresses on the chain.
+        there: the nodes, by their addresses on the chain; at least one can be called.
 
     Raises:
         OffersShort: the offers of these nodes do not suffice.
@@ -117,6 +119,7 @@ def network_terms(
 ) -> NetworkTerms:
     """Return the terms under which an awarded job is submitted."""
     solvers = [it.node for it in job.leases]
+    chairs = sorted(solvers, key=lambda it: not there[it].endpoints)  # who can be called first
     observers = [it for it in parties_of(job) if it not in solvers]
     parties = sorted((there[it].signer, it) for it in (*solvers, *observers))
     site = client.desk.actor.wallet.site
@@ -124,11 +127,7 @@ def network_terms(
         site.chain, site.market, job.terms.job, tuple(Party(key, who) for key, who in parties)
     )
     return NetworkTerms(
-        [_address(there[it]) for it in solvers],
-        [_address(there[it]) for it in observers],
+        [address_of(there[it]) for it in chairs],
+        [address_of(there[it]) for it in observers],
         awarded,
     )
-
-
-def _address(announcement: Announcement) -> NodeAddress:
-    return NodeAddress(announcement.signer, announcement.endpoints[0])

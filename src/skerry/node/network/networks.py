@@ -17,14 +17,14 @@ import msgspec
 
 from skerry.base.errors import NodeError, PeerError
 from skerry.messages.leased import NodeAddress
-from skerry.messages.membership import Announcement, Call
+from skerry.messages.membership import Call
 from skerry.messages.wire import decode_as
 from skerry.node.daemon.looking import ask_roster, find_invite
 from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult
 from skerry.node.network.plain import NODE_NAME, PlainNode
 from skerry.node.network.purse import Purse
-from skerry.node.network.roads import Roads
+from skerry.node.network.roads import Roads, address_of
 from skerry.node.network.submitter import NetworkTerms, kept_assignment, submit_job
 from skerry.node.telling import Watch
 from skerry.storage import RunFolder, read_file
@@ -64,15 +64,10 @@ async def find_nodes(transport: Transport, network: str, count: int) -> list[Nod
         takers = [it for it in known if "solver" in it.roles]
         takers.sort(key=lambda it: (not it.endpoints, -it.capability.rate, it.signer))
         if takers and takers[0].endpoints:  # who is called first passes the job on to the others
-            found = [NodeAddress(it.signer, place_of(it)) for it in takers]
+            found = [address_of(it) for it in takers]
     if not found:
         raise NoNetwork(network)
     return found[:count]
-
-
-def place_of(it: Announcement) -> str:
-    """Return where a node is called, or the address without a place of one that only calls."""
-    return it.endpoints[0] if it.endpoints else f"{it.signer.hex()}@"
 
 
 def _plain_nodes(folder: Path) -> list[NodeAddress]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from skerry.messages.leased import NodeAddress
-from skerry.messages.membership import Call, Refusal
+from skerry.messages.membership import Announcement, Call, Refusal
 from skerry.messages.wire import Message, decode, encode
 from skerry.node.daemon.switchboard import CallRefused
 from skerry.transport import Link, Transport
@@ -45,6 +45,11 @@ class Roads:
             link = await self.transport.connect(self.locate(node.key) or node.address)
             await link.send(encode(call))
             return link
+
+
+def address_of(it: Announcement) -> NodeAddress:
+    """Return where a node can be called, or the address without a place of one that only calls."""
+    return NodeAddress(it.signer, it.endpoints[0] if it.endpoints else f"{it.signer.hex()}@")
 
 
 async def hear(link: Link, *, bytes_max: int) -> Message:
