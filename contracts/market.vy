@@ -76,6 +76,7 @@ struct Found:
     node: uint256
     units: uint256
     receipt: bytes32
+    place: uint256
 
 
 # What the court is handed by whoever opens a dispute, and hands on.
@@ -110,6 +111,9 @@ struct Move:
 
 
 interface Evidence:
+    def sound(
+        terms: Terms, phase_min: uint256, window_max: uint256, lease_max: uint256
+    ) -> (uint256, uint256): view
     def read(evidence: Bytes[EVIDENCE_BYTES]) -> Found: pure
     def proven(
         job: bytes32,
@@ -123,6 +127,12 @@ interface Evidence:
     def above(
         leaf: bytes32, index: uint256, count: uint256, path: DynArray[bytes32, 64]
     ) -> bytes32: pure
+    def asked(
+        spec: bytes32,
+        found: Found,
+        receipt: Bytes[RECEIPT_BYTES],
+        config: Bytes[RECEIPT_BYTES],
+    ) -> bool: pure
     def tag(
         seed: bytes32, fold: bytes32, auditor: address, trace: bytes32, traced: Bytes[TRACED_BYTES]
     ) -> bytes32: pure
@@ -220,6 +230,14 @@ event Convicted:
     segment: uint256
 
 
+event Misplaced:
+    job: indexed(bytes32)
+    receipt: indexed(bytes32)
+    node: uint256
+    finder: indexed(address)
+    segment: uint256
+
+
 event Settled:
     job: indexed(bytes32)
     epoch: uint256
@@ -233,6 +251,7 @@ LEASES: constant(uint256) = 64
 DOCKET_BYTES: constant(uint256) = 8192
 EVIDENCE_BYTES: constant(uint256) = 3136
 TRACED_BYTES: constant(uint256) = 11008
+RECEIPT_BYTES: constant(uint256) = 4096
 EPOCHS: constant(uint256) = 1024
 HALF_ORDER: constant(uint256) = (
     57896044618658097711785492504343953926418782139537452191302581570759080747168
@@ -339,7 +358,7 @@ def award(terms: Terms, leases: DynArray[Lease, LEASES], offers: DynArray[Signed
     reasons.need(msg.sender == terms.submitter, reasons.SENDER)
     seats: uint256 = 0
     budget: uint256 = 0
-    seats, budget = self._check_terms(terms)
+    seats, budget = staticcall EVIDENCE.sound(terms, PHASE_MIN, WINDOW_MAX, LEASE_MAX)
     job: bytes32 = sha256(abi_encode(terms))
     reasons.need(self.jobs[job] == 0, reasons.TWICE)
     count: uint256 = len(leases)
@@ -394,38 +413,6 @@ def _lease_hash(leases: DynArray[Lease, LEASES]) -> bytes32:
     for lease: Lease in leases:
         digests.append(sha256(abi_encode(lease)))
     return sha256(abi_encode(digests))
-
-
-@internal
-@view
-def _check_terms(terms: Terms) -> (uint256, uint256):
-    """
-    @notice Refuse terms that somebody who signed a standing offer could not live with.
-    @return How many auditors there are, and the most that the job can cost.
-    """
-    seats: uint256 = 0
-    sound: bool = True
-    for at: uint256 in range(SEATS):
-        if terms.auditors[at] != empty(address):
-            sound = sound and seats == at
-            seats += 1
-    prices: uint256 = terms.price_max | terms.price_audit | terms.price_record
-    stakes: uint256 = terms.stake_solver | terms.stake_auditor | terms.stake_coordinator
-    sound = sound and prices | stakes <= ESCROW
-    sound = sound and terms.nodes >= 1 and terms.nodes <= 64
-    sound = sound and terms.lanes >= 1 and terms.lanes <= U32
-    sound = sound and terms.rounds >= 1 and terms.rounds <= U32
-    sound = sound and terms.epochs >= 1 and terms.epochs <= 1024
-    sound = sound and terms.segments >= 1 and terms.segments <= 4096 and terms.draws <= 256
-    sound = sound and terms.phase >= PHASE_MIN and terms.phase <= WINDOW_MAX
-    sound = sound and terms.delay >= 1 and terms.delay <= terms.phase >> 1
-    sound = sound and 5 * terms.phase <= terms.window and terms.window <= WINDOW_MAX
-    sound = sound and block.timestamp < terms.ends and terms.ends <= block.timestamp + LEASE_MAX
-    sound = sound and PHASE_MIN <= terms.clock and terms.clock <= WINDOW_MAX
-    reasons.need(sound, reasons.TERMS)
-    units: uint256 = terms.rounds * terms.lanes
-    pay: uint256 = units * terms.price_max + terms.rounds * terms.price_record
-    return seats, pay + seats * terms.epochs * terms.price_audit
 
 
 @internal
@@ -992,17 +979,10 @@ def admit(docket: Bytes[DOCKET_BYTES], receipt: bytes32) -> (address, uint256):
     job: bytes32 = empty(bytes32)
     word: uint256 = 0
     job, word = self._open_job(it.terms)
-    self._remembered(job, word, it.epoch)
-    reasons.need(block.timestamp <= it.epoch.committed + it.terms.window, reasons.LATE)
-    reasons.need(word // ONE_GAME & U16 < U16, reasons.GAMES)
-    found: Found = self._proven(job, it.epoch, it.terms.lanes, it.evidence)
+    found: Found = self._answered(it, job, word)
     reasons.need(receipt == found.receipt, reasons.PATH)
-    self._check_lease(it, found.node)
     reasons.need(self.flags[job] >> found.node & 1 == 0, reasons.CONVICTED)
-    said: bytes32 = keccak256(
-        abi_encode(CLAIM_TYPE, job, found.round, found.lane, receipt)
-    )
-    reasons.need(self._signer(said, it.r, it.vs) == it.lease.node, reasons.SIGNATURE)
+    reasons.need(word // ONE_GAME & U16 < U16, reasons.GAMES)
     self.jobs[job] = word + ONE_GAME
     log Admitted(job=job, receipt=receipt, solver=it.lease.node)
     return it.lease.node, it.terms.clock
@@ -1013,6 +993,23 @@ def admit(docket: Bytes[DOCKET_BYTES], receipt: bytes32) -> (address, uint256):
 def _read(docket: Bytes[DOCKET_BYTES]) -> Docket:
     reasons.need(msg.sender == COURT, reasons.SENDER)
     return abi_decode(docket, Docket)
+
+
+@internal
+@view
+def _answered(it: Docket, job: bytes32, word: uint256) -> Found:
+    """
+    @notice Refuse a receipt that does not stand in an open epoch, or that its solver never signed.
+    """
+    self._remembered(job, word, it.epoch)
+    reasons.need(block.timestamp <= it.epoch.committed + it.terms.window, reasons.LATE)
+    found: Found = self._proven(job, it.epoch, it.terms.lanes, it.evidence)
+    self._check_lease(it, found.node)
+    said: bytes32 = keccak256(
+        abi_encode(CLAIM_TYPE, job, found.round, found.lane, found.receipt)
+    )
+    reasons.need(self._signer(said, it.r, it.vs) == it.lease.node, reasons.SIGNATURE)
+    return found
 
 
 @internal
@@ -1050,9 +1047,44 @@ def convict(docket: Bytes[DOCKET_BYTES], receipt: bytes32, segment: uint256, fin
     job, word = self._open_job(it.terms)
     reasons.need(word // ONE_GAME & U16 > 0, reasons.GAMES)
     found: Found = staticcall EVIDENCE.read(it.evidence)
-    node: uint256 = found.node
-    self._check_lease(it, node)
+    self._check_lease(it, found.node)
     self.jobs[job] = word - ONE_GAME
+    at: uint256 = self._fell_solver(it, job, found, segment, finder)
+    log Convicted(job=job, receipt=receipt, node=found.node, finder=finder, segment=at)
+
+
+@external
+def misplace(
+    docket: Bytes[DOCKET_BYTES],
+    receipt: Bytes[RECEIPT_BYTES],
+    config: Bytes[RECEIPT_BYTES],
+    segment: uint256,
+):
+    """
+    @notice Convict a solver of a receipt that is about another unit than the job asks for there.
+    @param receipt The receipt, with a signature of zeros.
+    @param config  The run's terms, of which the job's spec is the digest.
+    @param segment One to convict: an auditor answers for each of them alone.
+    """
+    it: Docket = abi_decode(docket, Docket)
+    job: bytes32 = empty(bytes32)
+    word: uint256 = 0
+    job, word = self._open_job(it.terms)
+    found: Found = self._answered(it, job, word)
+    asked: bool = staticcall EVIDENCE.asked(it.terms.spec, found, receipt, config)
+    reasons.need(not asked, reasons.SAME)
+    at: uint256 = self._fell_solver(it, job, found, segment, msg.sender)
+    log Misplaced(job=job, receipt=found.receipt, node=found.node, finder=msg.sender, segment=at)
+
+
+@internal
+def _fell_solver(
+    it: Docket, job: bytes32, found: Found, segment: uint256, finder: address
+) -> uint256:
+    """
+    @notice Remember a lie and take its author's stake, once; return the lie's index in its epoch.
+    """
+    node: uint256 = found.node
     flags: uint256 = self.flags[job]
     quiet: uint256 = block.timestamp + it.terms.phase
     self.flags[job] = flags & (2**128 - 1) | ONE << node | quiet << 128
@@ -1061,7 +1093,7 @@ def convict(docket: Bytes[DOCKET_BYTES], receipt: bytes32, segment: uint256, fin
     self.lies[job][it.epoch.number << 128 | at] = True
     if flags >> node & 1 == 0:
         extcall VAULT.slash(it.lease.node, it.lease.stake, finder, it.terms.submitter)
-    log Convicted(job=job, receipt=receipt, node=node, finder=finder, segment=at)
+    return at
 
 
 # ---- the end -------------------------------------------------------------------------------------

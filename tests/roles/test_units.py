@@ -10,7 +10,8 @@ import pytest
 from skerry.commit import state_root
 from skerry.messages.receipts import Cost, DataSlice, Receipt, Unit, UnitId
 from skerry.messages.rounds import RunConfig
-from skerry.roles.units import LaneWord, altered, asked_units
+from skerry.roles.units import LaneWord, altered
+from skerry.verify.asked import asked_units
 
 A, B, C, D = (bytes([at]) * 32 for at in range(1, 5))
 BEFORE = state_root({"params": D})

@@ -421,6 +421,20 @@ def _convicted(it: _Told) -> Books | None:
     )
 
 
+def _misplaced(it: _Told) -> Books | None:
+    words = it.arguments("market", "misplace")
+    if it.job is None or words is None:
+        return None
+    (docket,) = decode([DOCKET], words[0])
+    claimed = Claimed(words[0], docket[3][0], *evidence_place(docket[4]))
+    it.keeper.claimed[it.said["receipt"]] = claimed
+    return it.changed(
+        convicted=it.job.convicted | 1 << it.said["node"],
+        lies=it.job.lies | {(claimed.epoch, it.said["segment"])},
+        quiet=it.time + it.job.terms.phase,
+    )
+
+
 def _settled(it: _Told) -> Books | None:
     if it.job is None:
         return None
@@ -452,5 +466,6 @@ _STEPS: dict[tuple[str, str], Callable[[_Told], Books | None]] = {
     ("market", "Admitted"): _admitted,
     ("market", "Dismissed"): _dismissed,
     ("market", "Convicted"): _convicted,
+    ("market", "Misplaced"): _misplaced,
     ("market", "Settled"): _settled,
 }

@@ -248,6 +248,9 @@ def call_of(action: acts.Action, site: Site, sign: Signature) -> Call:
         return _vault_call(action)
     if isinstance(action, acts.Award):
         return Call("market", "award", _award(action, site, sign))
+    if isinstance(action, acts.Misplace):
+        docket = docket_bytes(action.docket, site, sign)
+        return Call("market", "misplace", (docket, action.receipt, action.config, action.segment))
     if isinstance(action, acts.Admit | acts.Dismiss | acts.Convict):
         return _court_call(action, docket_bytes(action.docket, site, sign))
     name, words = _audit_words(action) or _market_words(action, site, sign)

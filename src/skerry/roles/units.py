@@ -15,36 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from skerry.base.digests import EMPTY
 from skerry.commit import state_root
 from skerry.messages.fields import NamedDigests
-from skerry.messages.receipts import DataSlice, Receipt, Unit, UnitId
+from skerry.messages.receipts import Receipt
 from skerry.messages.rounds import RunConfig
-
-
-def _unit(config: RunConfig, at: int, lane: int, name: str, data: Sequence[int] | None) -> Unit:
-    block = name == "step"
-    reading = dict(config.readings).get("train", EMPTY)
-    return Unit(
-        id=UnitId(config.job, at, lane),
-        program=dict(config.programs)[name],
-        state=EMPTY,
-        step_from=at * config.local_steps,
-        steps=config.local_steps if block else 1,
-        segments=config.segments if block else 1,
-        seed=config.seed,
-        data=None if data is None else DataSlice(config.data or EMPTY, reading, tuple(data)),
-    )
-
-
-def asked_units(config: RunConfig, at: int, lane: int) -> list[Unit]:
-    """Return the units of a lane in a round; their states and given inputs are left open."""
-    first = lane * config.shards_per_lane
-    shards = range(first, first + config.shards_per_lane)
-    if config.exchange == "local":
-        step = _unit(config, at, lane, "step", shards)
-        return [step, _unit(config, at, lane, "encode", None)]
-    return [_unit(config, at, lane, "grad", [shard]) for shard in shards]
+from skerry.verify.asked import asked_units, differs
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +66,9 @@ def altered(
     if len(receipts) != len(asked):
         return "count"
     for due, receipt in zip(asked, receipts, strict=True):
-        for field in due.__struct_fields__:
-            if field in ("state", "given"):
-                continue
-            if getattr(due, field) != getattr(receipt.unit, field):
-                return field
+        field = differs(due, receipt.unit)
+        if field is not None:
+            return field
         if receipt.signer != receipts[0].signer:
             return "signer"
     if config.exchange == "local":

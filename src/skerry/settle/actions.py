@@ -282,6 +282,25 @@ class Convict:
 
 
 @dataclass(frozen=True, slots=True)
+class Misplace:
+    """Convict a solver of a receipt about another unit than the job asks for there.
+
+    Attributes:
+        sender: anyone.
+        docket: the receipt's.
+        receipt: its bytes, with a signature of zeros.
+        config: the run's terms, of which the job's spec is the digest.
+        segment: the segment of the lane that is convicted.
+    """
+
+    sender: bytes
+    docket: Docket
+    receipt: bytes
+    config: bytes
+    segment: int
+
+
+@dataclass(frozen=True, slots=True)
 class LockBond:
     """Lock a party's free money for a dispute; only the court."""
 
@@ -351,6 +370,7 @@ MarketAction: TypeAlias = (
     | Admit
     | Dismiss
     | Convict
+    | Misplace
     | Settle
 )
 Action: TypeAlias = VaultAction | MarketAction

@@ -39,6 +39,7 @@ _RULES: dict[type[Any], Callable[[Books, Any, int], Books]] = {
     actions.Admit: court.admit,
     actions.Dismiss: court.dismiss,
     actions.Convict: court.convict,
+    actions.Misplace: court.misplace,
     actions.Settle: payment.settle,
 }
 

@@ -43,7 +43,7 @@ from skerry.storage import RunFolder
 from skerry.verify.audits import POT_BYTES, first_pot
 
 EVENTS_NAME = "statement.events"
-_FAULTS = ("AuditorFell", "CoordinatorFell", "Convicted")
+_FAULTS = ("AuditorFell", "CoordinatorFell", "Convicted", "Misplaced")
 
 
 class NoMarket(NodeError):
@@ -289,7 +289,7 @@ def history(keeper: Bookkeeper, name: bytes) -> tuple[dict[int, EpochHistory], t
                 said = it.said["accept"], it.said["trace"]
                 verdicts = {**before.verdicts, it.said["seat"]: said}
                 epochs[number] = replace(before, verdicts=verdicts)
-            case "Convicted" if it.said["receipt"] in keeper.claimed:
+            case "Convicted" | "Misplaced" if it.said["receipt"] in keeper.claimed:
                 there = epochs[keeper.claimed[it.said["receipt"]].epoch]
                 lies = there.lies | {it.said["segment"]}
                 epochs[there.number] = replace(there, lies=lies)
