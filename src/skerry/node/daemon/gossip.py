@@ -7,7 +7,8 @@ Why     Any one node that is up suffices to find all others; after that nobody i
 Rule    On a roster link each message of the caller gets one `RosterNews`. `RosterWant` is answered
         with what the caller lacks; news are taken in, and answered with news of nothing, which is
         also how a pulse is felt. What breaks a rule is dropped alone, and a link that sends too
-        much is closed. A node asks at most `FANOUT` peers a turn, however many there are.
+        much is closed. A node asks at most `FANOUT` peers a turn, however many there are, and turns
+        come the slower the longer nothing was new: a link costs both sides a handshake.
 Units   Seconds of a monotonic clock, milliseconds of Unix time.
 """
 
@@ -39,6 +40,7 @@ PURPOSE = "roster"
 LIFETIME_SECONDS = 600
 RENEW_SECONDS = 200.0
 TURN_SECONDS = 2.0
+QUIET_SECONDS = 16.0
 FANOUT = 3
 ANSWER_SECONDS = 5.0
 WATCHED_MAX = 64
@@ -91,6 +93,8 @@ class Gossip:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _renewed_at: float = float("-inf")
     _turn: int = 0
+    _pause: float = TURN_SECONDS
+    _stirred: asyncio.Event = field(default_factory=asyncio.Event)
 
     # -- what others of this node ask
 
@@ -196,6 +200,8 @@ class Gossip:
             if held is None:
                 self.told("appeared", {"node": it.signer.hex(), "roles": list(it.roles)})
         self.roster = self.roster.merged(sound).pruned(now)
+        if sound:
+            self._stirred.set()
         if len(self.roster.entries) <= SMALL_ROSTER:
             for key, it in self.roster.entries.items():
                 if it.endpoints and now <= it.expires:
@@ -242,7 +248,20 @@ class Gossip:
             await asyncio.gather(*(self._tell(it) for it in [*asked, *seeds]))
             with contextlib.suppress(PeerError):
                 self.memory.keep_peers(self.roster.live(self._now()))
+            await self._rest(alone=not asked)
+
+    async def _rest(self, *, alone: bool) -> None:
+        """Wait for the next turn: shortly when there was news, else until there is, or a while."""
+        news = self._stirred.is_set()
+        self._stirred.clear()
+        if news or alone:
+            self._pause = TURN_SECONDS
             await asyncio.sleep(TURN_SECONDS)
+            return
+        self._pause = min(2 * self._pause, QUIET_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._pause):
+                await self._stirred.wait()
 
     def _choose(self) -> list[Announcement]:
         """Return the peers to ask in this turn: others each time."""
