@@ -35,7 +35,9 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="?", choices=NAMES, help="which one; without it, a list")
-    parser.add_argument("--quick", action="store_true", help="end within 50 seconds")
+    parser.add_argument(
+        "--quick", action="store_true", help="end within 50 s, those of networks within 300 s"
+    )
     parser.add_argument("--json", action="store_true", help="print nothing but the JSON object")
     arguments = parser.parse_args()
     if arguments.name is None:

@@ -5,9 +5,10 @@ What    Attackers' units are forged over a real run and judged by real replays a
         attacks whose mean profit is not below honesty's; `honest_slashed` those who lost a stake
         or bond and had done nothing. One wrong bit is priced: `outside_gain` is what it must be
         worth to its author to pay.
-Limits  Parties are roles in one process, not altered nodes on a network; attacks on transport and
-        leases are not here yet. A dispute ends as its walk on this machine does; the same games are
-        played on a real chain by the tests of `node/market`.
+        Beside that, `attack_network` plays attacks with altered nodes on a network of processes,
+        under "network": each once, or with `--quick` those of its first job.
+Limits  In the rules' runs parties are roles in one process, and a dispute ends as its walk on this
+        machine does; on the network both are real, and each attack is played once.
 Units   The token's smallest unit. A unit costs 80 % of its price to compute.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from statistics import mean
 from typing import Any
 
+from benchmarks import attack_network
 from benchmarks.attack_units import LANES, ROUNDS, SEGMENTS, Table, tables, yard_here
 from benchmarks.attack_world import (
     ASKING,
@@ -99,6 +101,8 @@ def run(*, quick: bool, note: Callable[[str], None]) -> dict[str, Any]:
             f"{attack.name:32} {it['profit']:>10} {it['honest_profit']:>9} "
             f"{it['slashed_share']:>8.2f}{mark}"
         )
+    network = attack_network.run(quick=quick, note=note)
+    note(f"covered: {len(found)} attacks x {runs} runs by the rules; {network['covered']}")
     alike = [name for name, it in found.items() if it["not_below_honesty"]]
     uncaught = [name for name in alike if name not in PRICED]
     bit = found["one bit"]
@@ -133,4 +137,5 @@ def run(*, quick: bool, note: Callable[[str], None]) -> dict[str, Any]:
             for name, it in known.items()
         },
         "how": "roles of one process by the rules; receipts, replays and walks are real",
+        "network": network,
     }

@@ -164,6 +164,8 @@ class Coordinator:
         self._exits: dict[int, asyncio.Future[Death]] = {}
         self._joined = 0
         self._bug: Exception | None = None
+        self._banned: set[bytes] = set()
+        self._failed: dict[Task, set[bytes]] = {}
 
     # -- links
 
@@ -194,6 +196,8 @@ class Coordinator:
             detail = lost.reason
         except PeerError as error:
             detail = error.message
+            if self._bring is not None:  # a stranger, who would only do so again
+                self._banned.add(peer.key)
         await link.close()
         death = await self._death(peer, detail)
         self._events.put_nowait((WorkerLost(peer.name, death.words, death.killed), None))
@@ -207,6 +211,8 @@ class Coordinator:
             raise MessageUnexpected(f"it speaks protocol {hello.protocol}")
         if link.peer_key is not None and link.peer_key != hello.signer:
             raise MessageUnexpected("it speaks for a key that is not its own")
+        if hello.signer in self._banned and self.signers - self._banned:
+            raise MessageUnexpected("it broke the rules of this run before")
         await self._say(link, Welcome(self._config))
         want = await self._first(link)
         if not isinstance(want, Want):
@@ -250,9 +256,17 @@ class Coordinator:
                 elsewhere = message.task == "join" or self._bring is not None
                 gone = message.code == BlobMissing.code and elsewhere
                 failure = TaskMissed if gone else TaskFailed
+                if not gone and not self._agreed(peer, task):
+                    raise MessageUnexpected(f"it alone says: {message.message}")
                 self._events.put_nowait((failure(peer.name, task, message.message), message))
             case _:
                 raise MessageUnexpected(f"a {type(message).__name__} came from a worker")
+
+    def _agreed(self, peer: Peer, task: Task) -> bool:
+        """Return whether a task counts as failed: among strangers two must say so, if there are."""
+        said = self._failed.setdefault(task, set())
+        said.add(peer.key)
+        return self._bring is None or len(said) > 1 or self.signers == {peer.key}
 
     def _check_lane(self, peer: Peer, done: LaneDone) -> None:
         """Refuse a lane whose receipts are not this worker's word on this very lane."""

@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from skerry.node.market.awarding import AwardRefused
 from skerry.node.market.orders import Order
 from skerry.node.market.replaying import Replayer
 from skerry.node.market.statements import earnings_of, invoice_of
@@ -163,6 +165,54 @@ def test_an_auditor_who_guesses_its_tag_loses_its_stake_to_another(
     assert gains["burned"] == stake - stake // 2
     assert sum(gains.values()) == 0
     check_statements(market)
+
+
+def test_lanes_that_nobody_claims_count_for_nobody_and_keep_nobody_waiting(
+    run: Path, tmp_path: Path, markets: list[Market]
+) -> None:
+    market = opened(markets, Market(tmp_path / "market", run, gone={"solver-0"}))
+    market.play()
+    gains = market.gains()
+    assert sum(gains.values()) == 0
+    assert gains["solver-0"] == 0
+    for name in ("solver-1", "solver-2", "solver-3"):
+        assert gains[name] == 100 * market.units_of(name)
+    assert gains["auditor-0"] == gains["auditor-1"] == 2 * 1_500
+    check_statements(market)
+    bill = invoice_of(market.folder / "client", market.job.hex())
+    reasons = [it.reason for it in bill.units]
+    assert reasons.count(Because.UNCLAIMED) == market.units_of("solver-0")
+    assert set(reasons) == {Because.PAID, Because.UNCLAIMED}
+
+
+def test_an_award_that_is_not_there_or_binds_others_is_refused(
+    run: Path, tmp_path: Path, markets: list[Market]
+) -> None:
+    market = opened(markets, Market(tmp_path / "market", run))
+    state, site = market.state(), market.manifest
+    solvers = {bytes([at + 1]) * 32: lease.node for at, lease in enumerate(state.leases)}
+    others = {bytes([at + 9]) * 32: market.addresses[it]
+              for at, it in enumerate(("auditor-0", "auditor-1", "coordinator"))}  # fmt: skip
+    parties = {key.hex(): who.hex() for key, who in (solvers | others).items()}
+    mine = next(key for key, who in solvers.items() if who == market.addresses["solver-1"])
+    order = Order(
+        "confirm", job=market.job.hex(), signers=parties, spec=state.terms.spec.hex(),
+        chain=site.chain, market=site.at("market").hex(), key=mine.hex(),
+        nodes=tuple(key.hex() for key in solvers),
+    )  # fmt: skip
+    market.must("solver-1", order)
+    wrong: list[dict[str, Any]] = [
+        {"chain": 1},
+        {"market": "00" * 20},
+        {"job": "77" * 32},
+        {"spec": "77" * 32},
+        {"key": "77" * 32},
+        {"signers": dict(list(parties.items())[1:])},
+        {"nodes": (*order.nodes, next(iter(others)).hex())},
+    ]
+    for change in wrong:
+        with pytest.raises(AwardRefused):
+            market.must("solver-1", msgspec.structs.replace(order, **change))
 
 
 @pytest.mark.parametrize("who", ["auditor-0", "coordinator", "solver-0"])

@@ -52,7 +52,6 @@ if TYPE_CHECKING:  # these load torch, which only who replays or plays needs
     from skerry.node.past import PastRun
 
 MOVES_MAX = 256
-CLAIM_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +292,7 @@ class MarketActor:
         if it.course.terms.coordinator != self.me:
             return
         for at in range(part.told, len(it.course.rounds)):
-            late = now > part.since.setdefault(at, now) + max(CLAIM_SECONDS, it.course.terms.phase)
+            late = now > part.since.setdefault(at, now) + it.patience
             lanes = it.unclaimed(at)
             if lanes and not late:
                 return
@@ -484,7 +483,10 @@ class MarketActor:
     def _wake(self) -> int | None:
         now, found = self.wallet.now(), [] if self.games is None else self.games.deadlines()
         for job in self._parts:
-            found += edges(self._sight(self._parts[job], now))
+            part = self._parts[job]
+            found += edges(self._sight(part, now))
+            waits = [since for at, since in part.since.items() if at >= part.told]
+            found += [since + part.engagement.patience + 1 for since in waits]
         account = self.keeper.books.account(self.me)
         if self.leaves and account.exiting:
             found.append(account.ready + 1)

@@ -28,6 +28,8 @@ from skerry.settle import Epoch, actions
 if TYPE_CHECKING:  # loads torch
     from skerry.node.past import PastRun
 
+CLAIM_SECONDS = 10
+
 LaneReceipts = Sequence[Sequence[Receipt]]
 
 
@@ -189,6 +191,11 @@ class Engagement:
                     self.dropped |= {(at, lane) for lane in lanes}
                     break
             self.spoken += 1
+
+    @property
+    def patience(self) -> int:
+        """The seconds for which the coordinator waits for a claim."""
+        return max(CLAIM_SECONDS, self.course.terms.phase)
 
     def unclaimed(self, at: int) -> tuple[int, ...]:
         """Return the lanes of a round that count for a lease which has not claimed them."""
