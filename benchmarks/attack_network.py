@@ -39,7 +39,7 @@ from skerry.roles.statement import Because
 
 NODES, STEPS, LOCAL, DRAWS, PHASE = 4, 24, 3, 24, 25
 QUICK_ROUNDS, QUICK_PHASE = 6, 15
-PRICE, PRICE_AUDIT = 50, 500
+PRICE, PRICE_AUDIT, AUDIT_PAY = 50, 500, 1_000
 SOLVER, AUDITOR = "solver", "verifier"
 
 
@@ -66,18 +66,20 @@ class Group:
         name: what they have in common.
         nodes: the altered nodes.
         auditors: seats of the job.
+        each: most lanes of one node.
         hostile: whether a stranger sends what is no message to every node meanwhile.
     """
 
     name: str
     nodes: tuple[Altered, ...]
     auditors: int = 2
+    each: int = 1
     hostile: bool = False
 
     @property
     def lanes(self) -> int:
-        """Lanes of the job: one for each altered solver, and two for honest ones."""
-        return 2 + sum(it.role == SOLVER for it in self.nodes)
+        """Lanes of the job: enough that two honest solvers are hired beside the altered ones."""
+        return self.each * (2 + sum(it.role == SOLVER for it in self.nodes))
 
 
 GROUPS = (
@@ -111,17 +113,18 @@ GROUPS = (
         "what is not there",
         (
             Altered("replayed receipt"),
-            Altered("double submission"),
             Altered("bid and vanish"),
             Altered("honest", name="ghost after lease end", frozen=True),
         ),
     ),
     Group(
-        "collusion",
+        "collusion, and one unit submitted twice",
         (
+            Altered("double submission"),
             Altered("skipped steps", name="colluding solver"),
             Altered("accepts everything", AUDITOR, name="colluding verifier"),
         ),
+        each=2,
     ),
 )
 QUICK = GROUPS[:1]
@@ -244,7 +247,7 @@ def play(
     ):
         wish = MarketSection(
             phase_seconds=phase, draws=DRAWS, epoch_rounds=rounds, auditors=group.auditors,
-            lanes_each_max=2 if any(it.way == "double submission" for it in group.nodes) else 1,
+            lanes_each_max=group.each, seconds=900, price_audit=AUDIT_PAY,
             clock_seconds=10,
         )  # fmt: skip
         freezing = Freezing([it for it in running if it.altered.frozen])
@@ -300,7 +303,7 @@ def outcome(altered: Altered, account: Earnings) -> dict[str, Any]:
     did = [unit for it in jobs for unit in it.units]
     honest = sum(it.price for it in did)
     if altered.role == AUDITOR:
-        honest = PRICE_AUDIT
+        honest = AUDIT_PAY
     how = "was not hired"
     if any(it.roles for it in jobs):
         how = f"lost {slashed:,}" if slashed else "was paid for what counted"

@@ -12,10 +12,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from skerry.node.submission import TracedJob, load_job, prepare_data, trace_job
 
@@ -34,6 +35,7 @@ class LiveNetwork:
     chain: str = ""
     invite: str = ""
     _process: subprocess.Popen[str] | None = None
+    _reading: threading.Thread | None = None
 
     def __enter__(self) -> LiveNetwork:
         """Start the processes and wait until all are ready."""
@@ -64,17 +66,31 @@ class LiveNetwork:
                 break
         if not self.nodes:
             raise RuntimeError("the network did not come up")
+        self._reading = threading.Thread(
+            target=self._drain, args=(self._process.stdout,), daemon=True
+        )
+        self._reading.start()
         return self
+
+    @staticmethod
+    def _drain(said: IO[str]) -> None:
+        """Read what the network tells, so that no process of it waits to be heard."""
+        for _ in said:
+            pass
 
     def __exit__(self, *why: object) -> None:
         """End all processes, politely first."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             try:
-                self._process.communicate(timeout=STOP_SECONDS)
+                self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.communicate()
+                self._process.wait()
+            if self._reading is not None:
+                self._reading.join()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
 
     @property
     def solvers(self) -> list[str]:

@@ -7,10 +7,11 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from skerry.messages.rounds import Trouble
 from skerry.node.clocks import RealClock
-from skerry.node.coordinator import Coordinator
+from skerry.node.coordinator import Bring, Coordinator
 from skerry.node.events import RunEvent
 from skerry.node.ledger import Ledger
 from skerry.node.life import RunJob, keep_programs, parameter_count
@@ -46,6 +47,8 @@ class Within:
     links: list[MemoryLink] = field(default_factory=list)
     end: End | None = None
     trouble: Trouble | None = None
+    bring: Bring | None = None
+    through: Callable[[int, MemoryLink], Any] = lambda slot, link: link
     start_worker: Callable[[int], None] = lambda slot: None
     _crew: list[asyncio.Future[None]] = field(default_factory=list)
 
@@ -85,6 +88,7 @@ class Within:
             RealClock(),
             telling,
             NoProcesses(),
+            self.bring,
         )
         self.telling = telling
         transport = MemoryTransport()
@@ -113,4 +117,4 @@ class Within:
             link = await transport.connect(address)
             self.links.append(link)
             with contextlib.suppress(LinkLost):
-                await work(link, self.folder, self.data, self.backend, slot)
+                await work(self.through(slot, link), self.folder, self.data, self.backend, slot)

@@ -152,7 +152,8 @@ class MarketSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Attributes:
         price_max: most that a unit, one lane of one round, may cost, in the token's smallest unit.
-        price_audit: an auditor's pay for an epoch; 0 is the price of a unit for each draw.
+        price_audit: an auditor's pay for an epoch; 0 is what the dearest of those hired asks, which
+            must not be more than `price_max` for each draw.
         price_record: the coordinator's pay for a round.
         auditors: nodes that run drawn parts again and may not run lanes.
         epoch_rounds: rounds that are committed, audited and paid together.
@@ -160,7 +161,8 @@ class MarketSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         phase_seconds: time for each step of an audit; 0 is three times what a replay should take,
             and at least 20 s and what the market allows.
         clock_seconds: time for thought in a dispute; 0 is ten times what a replay should take.
-        seconds: time from the award to the job's end; what is not done by then is refunded.
+        seconds: time from the award to the job's end; what is not done by then is refunded, and not
+            before. 0 is an hour and twenty times what the run should take on one core.
         lanes_each_max: most lanes of one node; 0 gives all nodes alike that are not to audit.
     """
 
@@ -172,7 +174,7 @@ class MarketSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     draws: Annotated[int, Meta(ge=0, le=256)] = 9
     phase_seconds: CountOrZero = 0
     clock_seconds: CountOrZero = 0
-    seconds: Count = 86_400
+    seconds: CountOrZero = 0
     lanes_each_max: CountOrZero = 0
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from skerry.job import MarketSection
+from skerry.market.offers import Role
 from skerry.market.terms import PHASES
 from skerry.messages.leased import Awarded, Party
 from skerry.messages.membership import Announcement
@@ -29,24 +30,27 @@ from skerry.roles.client import Asking
 from skerry.settle import Job, Limits
 
 PHASE_SECONDS = 20  # a desk must start, load torch and be heard in it
-_REPLAYS_PHASE, _REPLAYS_CLOCK = 3, 10
+_REPLAYS_PHASE, _REPLAYS_CLOCK, _RUNS = 3, 10, 20
 
 
-def replay_seconds(job: RunJob, draws: int) -> float:
-    """Return what one auditor's replay of an epoch should take on one core of this machine."""
+def unit_seconds(job: RunJob) -> float:
+    """Return what one lane of one round should take on one core of this machine."""
     program = job.programs["step"] if "step" in job.programs else job.programs["grad"]
-    steps = draws * job.config.local_steps * job.config.shards_per_lane
+    steps = job.config.local_steps * job.config.shards_per_lane
     return steps * cost(program).operations / measured_rate(job)
 
 
-def asking_of(wish: MarketSection, limits: Limits, replay: float) -> Asking:
+def asking_of(wish: MarketSection, limits: Limits, unit: float, units: int) -> Asking:
     """Return what a job asks for, with times that suit its replays and the market's limits.
 
     Args:
         wish: the job's own words.
         limits: what the market allows.
-        replay: seconds that a replay of an epoch's draw should take.
+        unit: seconds that a unit should take.
+        units: units of the job.
     """
+    replay = wish.draws * unit
+    seconds = wish.seconds or 3600 + math.ceil(_RUNS * units * unit)
     phase = wish.phase_seconds or max(
         limits.phase_min, PHASE_SECONDS, math.ceil(_REPLAYS_PHASE * replay)
     )
@@ -61,7 +65,7 @@ def asking_of(wish: MarketSection, limits: Limits, replay: float) -> Asking:
         draws=wish.draws,
         delay=max(1, min(60, phase // 2)),
         phase=phase,
-        seconds=min(wish.seconds, limits.lease_max),
+        seconds=min(seconds, limits.lease_max),
         clock=min(clock, limits.window_max),
         lanes_each_max=wish.lanes_each_max,
     )
@@ -92,10 +96,14 @@ async def hire(
     made = await client.unbegun(job.config)
     if made is None or not set(parties_of(made)) <= there.keys():
         limits = await client.limits()
-        replay = replay_seconds(job, purse.wish.draws)
-        asking = asking_of(purse.wish, limits, replay)
+        units = job.config.rounds * job.config.lanes
+        asking = asking_of(purse.wish, limits, unit_seconds(job), units)
         asking = replace(asking, lanes_each_max=asking.lanes_each_max or _even(job, purse, there))
         quoted = await client.quote(job.config, asking, set(there))
+        asks = [it.price for it in quoted.draft.offers if it.role == Role.AUDITOR]
+        if asks and not purse.wish.price_audit:  # all get what the dearest of them asks
+            asking = replace(asking, price_audit=max(1, *asks))
+            quoted = await client.quote(job.config, asking, set(there))
         terms = quoted.draft.terms
         purse.told(
             f"at most {terms.budget:,} for {terms.rounds} rounds of {terms.lanes} lanes and "

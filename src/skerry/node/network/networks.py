@@ -140,7 +140,9 @@ async def _submit(
         buying: Buying | None = None
         if purse is not None and terms is None and not _plain_nodes(Path(network)):
             invite = find_invite(network)
-            if invite.chain:
+            if not invite.chain:
+                purse.told("this network has no chain, so nobody is paid")
+            else:
                 from skerry.node.network.buying import open_buying  # loads a chain's client
 
                 buying = await open_buying(transport, network, invite, folder.root, purse)
