@@ -39,7 +39,7 @@ from skerry.chain.errors import (
 from skerry.chain.events import EventCursor
 from skerry.chain.keyfiles import read_key, write_key
 from skerry.chain.outbox import Outbox
-from skerry.chain.rpc import Rpc, hexed
+from skerry.chain.rpc import Json, Rpc, hexed
 from tests.chain.local import (
     CHAIN,
     LIMITS,
@@ -107,6 +107,25 @@ def test_a_nonce_that_somebody_else_used_is_told(rpc: Rpc, tmp_path: Path) -> No
     with pytest.raises(TransactionReplaced):
         box.check(lost)
     assert box.send("pay again", TO, b"", value=5).nonce == sent.nonce + 1
+
+
+class LateRpc(Rpc):
+    """A way to a node that counts a transaction before it tells the receipt."""
+
+    late = 4
+
+    def receipt(self, name: bytes) -> Json | None:
+        self.late -= 1
+        return None if self.late >= 0 else super().receipt(name)
+
+
+def test_a_receipt_that_comes_late_is_no_theft(rpc: Rpc, tmp_path: Path) -> None:
+    late = LateRpc(rpc.url)
+    box = outbox(late, 1, tmp_path)
+    sent = box.send("pay", TO, b"", value=5)
+    assert [it.name for it in until_mined(box, "pay")] == [sent.name]
+    assert late.late < 0
+    late.close()
 
 
 def test_a_mined_transaction_is_followed_through_a_reorganisation(rpc: Rpc, tmp_path: Path) -> None:

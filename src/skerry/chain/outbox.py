@@ -255,8 +255,8 @@ class Outbox:
         except ChainRefused:
             return  # that block was taken back meanwhile: look again later
         if there > nonce:
-            # One of ours may have been mined between the questions.
-            if all(self.rpc.receipt(name) is None for name, *_ in tries):
+            # One of ours may have been mined between the questions, or its receipt be due yet.
+            if not any(self._known(name) for name, *_ in tries):
                 self._base.execute("UPDATE moves SET state='replaced' WHERE key=?", (key,))
                 raise TransactionReplaced(key, nonce)
             return
@@ -264,6 +264,10 @@ class Outbox:
             self._raise_fee(key, nonce, tries)
         else:
             self._broadcast(tries[-1][1])
+
+    def _known(self, name: bytes) -> bool:
+        """Return whether the node has a transaction, waiting or mined; replaced ones it forgets."""
+        return self.rpc.ask("eth_getTransactionByHash", hexed(name)) is not None
 
     def _note_mined(self, key: str, receipt: Json, height: int) -> None:
         block = int(receipt["blockNumber"], 16)
