@@ -329,7 +329,8 @@ class MarketActor:
     def _common(self, part: _Part, sight: Sight) -> bool:
         it = part.engagement
         course = it.claimed_course()
-        due = commit_due(sight, course, self.me, over=it.over)
+        over = it.over and len(course.rounds) == len(it.course.rounds)  # no claim is waited for
+        due = commit_due(sight, course, self.me, over=over)
         due = due or against_coordinator(sight, it.course, it.words, self.me)
         due = due or self._equivocation(it, sight) or self._wrong_tag(part, sight)
         due = due or common_move(sight, self.me)
