@@ -120,6 +120,11 @@ class MarketClient:
         """Return what the market allows any job."""
         return await self.call(market_limits, self.desk.actor)
 
+    def convicted(self, name: bytes) -> int:
+        """Return how many solvers of a job the court has convicted so far."""
+        job = self.desk.actor.keeper.books.jobs.get(name)
+        return 0 if job is None else job.convicted.bit_count()
+
     # -- the run; see `network.pay.Paymaster`
 
     async def confirm(self, assignment: Assignment) -> None:

@@ -123,6 +123,12 @@ class Buying:
         """Wait until the job is closed on the chain, or say how to look later."""
         if self.client.ended and not await self.client.settled(self.purse.patience):
             self.purse.told("not settled yet: nodes go on; `skerry invoice` shows how it stands")
+        convicted = self.client.convicted(self.job)
+        if convicted:
+            self.purse.told(
+                f"{convicted} of its solvers were convicted of false work, which is in this model: "
+                "run the job again in another output_dir; `skerry invoice` names the units"
+            )
 
     async def close(self) -> None:
         """End everything that was begun."""
