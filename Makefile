@@ -38,8 +38,8 @@ chain: setup          ## install the local chain that the court runs on
 contracts: setup      ## compile the contracts into the package
 	@$(BIN)/python -m scripts.contracts
 
-demo: chain           ## train a small language model over 4 workers, kill one, verify, catch a lie
-	@$(BIN)/python examples/demo.py
+demo: chain           ## train over 4 workers and among 6 strangers, kill some, catch a lie and a cheat
+	@$(BIN)/python -m examples.demo
 
 test: chain           ## the fast tests
 	@$(BIN)/python -m pytest $(ARGS)

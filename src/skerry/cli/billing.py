@@ -24,6 +24,9 @@ def earnings_command(home: Path, rpc_url: str, *, as_json: bool) -> None:
         )
         if job.units:
             show_units(job.units, nodes=False)
+        if job.lacking:
+            words = f"the last {job.lacking} rounds are not here, so its units are not listed"
+            console.out.print(words, markup=False)
     console.show_table(
         ("job", "paid", "found", "spent", "slashed", "net"),
         [

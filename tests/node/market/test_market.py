@@ -18,6 +18,7 @@ from skerry.node.market.awarding import AwardRefused
 from skerry.node.market.orders import Order
 from skerry.node.market.replaying import Replayer
 from skerry.node.market.statements import earnings_of, invoice_of
+from skerry.node.market.trials import trials_of
 from skerry.roles.auditor import TagWanted
 from skerry.roles.statement import Because, Found
 from tests.node.market.ground import (
@@ -135,6 +136,13 @@ def test_a_lie_costs_its_author_and_the_rest_is_paid_or_refunded(
     assert unpaid == {market.addresses[liar]}
     lost = earnings_of(market.folder / liar).jobs[0]
     assert (lost.slashed, lost.net) == (stake, -stake)
+    trials = trials_of(market.folder / "client", market.job)
+    assert any(it.challenger_won for it in trials)
+    for trial in trials:
+        assert (trial.round, trial.lane, trial.solver) == (1, 2, market.addresses[liar])
+        assert trial.place is not None
+        assert f"{trial.place.step}:{trial.place.node}:{trial.place.element}" == lie
+        assert trial.gas > 0
     market.leave()
     assert all(it.free + it.locked == 0 for it in market.keeper().books.accounts.values())
 

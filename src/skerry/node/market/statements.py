@@ -8,6 +8,7 @@ Rule    Both are computed from the log alone and then held to the vault: where t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -84,6 +85,8 @@ class JobEarnings:
         found: what it got for finding a fault, or for being harmed by one.
         slashed: what it lost.
         closed: whether the job is over.
+        lacking: committed rounds that the node's copy of the run lacks, as one that was killed
+            does; its units are not listed then, and all sums are the chain's nonetheless.
     """
 
     job: bytes
@@ -94,6 +97,7 @@ class JobEarnings:
     found: int
     slashed: int
     closed: bool
+    lacking: int = 0
 
     @property
     def net(self) -> int:
@@ -252,12 +256,21 @@ class Ledgers:
             every = sum(it.solvers) + sum(it.auditors) + it.coordinator
             spent += every if terms.submitter == me else 0
         units: tuple[UnitLine, ...] = ()
-        if terms.job in self.orders:
+        lacking = self.lacking(terms.job) if terms.job in self.orders else 0
+        if terms.job in self.orders and not lacking:
             units = tuple(it for it in self.statement(terms.job).units if it.node == me)
         found, slashed = moved
         return JobEarnings(
-            terms.job, self._roles(job), units, pay, spent, found, slashed, job.closed
+            terms.job, self._roles(job), units, pay, spent, found, slashed, job.closed, lacking
         )
+
+    def lacking(self, name: bytes) -> int:
+        """Return how many committed rounds of a job this node's copy of the run lacks."""
+        epochs, _ = history(self.keeper, name)
+        committed = max((it.rounds.stop for it in epochs.values()), default=0)
+        folder = RunFolder(Path(self.orders[name].run))
+        here = next(at for at in itertools.count() if at >= committed or not folder.read_round(at))
+        return committed - here
 
 
 def _no_run() -> NoReturn:
