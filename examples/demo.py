@@ -4,9 +4,9 @@ Starts six nodes and a chain, and has a small job trained and paid there, while 
 one is killed. As its audits go on, prepares the King James text, trains a small Llama over four
 worker processes in exact arithmetic, kills one of them on the way, kills the whole run and resumes
 it, writes some text, compares with a character trigram, verifies a receipt drawn at random, and
-walks a planted lie of another process to its step, op and element. At last it shows what became of
-the strangers' money: the cheat's unit in court, and who earned and lost what. Every number it
-prints was measured just now.
+walks a planted lie of another process to its step, op and element, and takes the same lie to court
+on a chain of its own, move by move. At last it shows what became of the strangers' money: the
+cheat's unit in court, and who earned and lost what. Every number it prints was measured just now.
 
 Usage: make demo        (or: python -m examples.demo [--out FOLDER])
 """
@@ -35,11 +35,13 @@ from skerry.base.errors import SkerryError
 from skerry.base.units import format_seconds
 from skerry.chain.anvil import find_anvil
 from skerry.cli import console
+from skerry.cli.disputing import show_result, watch_moves
 from skerry.cli.planning import plan_rows, preparation_bars
 from skerry.cli.running import describe, evaluation_words, result_rows
 from skerry.cli.verifying import describe_move, receipt_rows, walk_rows
 from skerry.dataset import trigram_score
 from skerry.node.checking import open_past, walk_to_lie
+from skerry.node.court import play_dispute
 from skerry.node.dispute import draw_lie, read_receipt
 from skerry.node.events import RoundFinished, RunEvent, WorkerDown, WorkerUp
 from skerry.node.jobs import JobResult, Watchers, live_job
@@ -201,6 +203,13 @@ def is_of(outcome: object, lie: Lie) -> bool:
     )
 
 
+def take_to_court(receipt: Path, lie: Lie) -> bool:
+    """Have the same lie judged on a local chain, and see that its author pays for it."""
+    result = play_dispute(receipt, lie=str(lie), watch=watch_moves())
+    show_result(receipt, result)
+    return result.challenger_won and result.adds_up and is_of(result.finding, lie)
+
+
 def show_move() -> Callable[[object], None]:
     """Return what prints each move with its number."""
     seen = 0
@@ -249,13 +258,15 @@ def main() -> None:
         [
             ("beats the trigram", f"by {acts.margin:.3f} bits per character", ""),
             ("lie found", "at its step, op and element" if acts.found else "NO", ""),
+            ("its author", "lost his stake in court" if acts.lost else "DID NOT LOSE", ""),
             ("the cheat", "lost his stake in court" if outcome.caught else "DID NOT LOSE", ""),
             ("the money", "adds up to the last unit" if outcome.adds_up else "DOES NOT ADD UP", ""),
             ("models", str(acts.result.model), str(outcome.result.model)),
             ("all acts", format_seconds(time.perf_counter() - began), ""),
         ]
     )
-    if not acts.found or acts.margin < 0 or not outcome.caught or not outcome.adds_up:
+    right = acts.found, acts.lost, acts.margin > 0, outcome.caught, outcome.adds_up
+    if not all(right):
         raise SystemExit(1)
 
 
@@ -266,6 +277,7 @@ class Acts:
     result: JobResult
     margin: float
     found: bool
+    lost: bool
 
 
 def play(file: JobFile, out: Path) -> Acts:
@@ -286,7 +298,9 @@ def play(file: JobFile, out: Path) -> Acts:
     with Stage("find a lie"):
         lie = plant(drawn)
         found = walk(drawn, lie)
-    return Acts(result, margin, found)
+    with Stage("take the lie to court"):
+        lost = take_to_court(drawn, lie)
+    return Acts(result, margin, found, lost)
 
 
 if __name__ == "__main__":
