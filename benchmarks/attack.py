@@ -86,7 +86,7 @@ def measured(attack: Attack, known: dict[str, Table], runs: int) -> dict[str, An
 
 def run(*, quick: bool, note: Callable[[str], None]) -> dict[str, Any]:
     """Play every attack."""
-    runs = 10 if quick else 100
+    runs = 4 if quick else 100
     yard, folder = yard_here(note)
     try:
         known = tables(yard, note, rounds=1 if quick else ROUNDS)

@@ -3,9 +3,9 @@
 What    Each group of `GROUPS` is one paid job over nodes of `skerry up` and, beside them, altered
         ones that ask less and so are hired: daemons, workers and desks of their own, over QUIC and
         a chain. When the job is closed, every account is read as `skerry earnings` reads it.
-Units   The token's smallest unit. `earned` is what a node has more in the vault; `honest` what the
-        lanes or audits that it did would have brought at its own price. An attack is below honesty
-        if it earned less than that, or nothing where an honest node would have been paid.
+Units   The token's smallest unit. `earned` is what a node has more in the vault; `honest` what an
+        honest one in its place would have: the price of its lanes, or of the audit. An attack is
+        below honesty if it earned less; one that only disturbs honest work, if it earned no more.
 Limits  Each attack is played once; how often the default rate of audits catches it is what the
         rules' runs are for. Here `DRAWS` segments are drawn, so that nearly all are seen.
 """
@@ -236,7 +236,7 @@ def play(
     changes = [
         f"train.max_steps={rounds * LOCAL}", f"rounds.local_steps={LOCAL}", "rounds.codec=topk",
         f"rounds.segments={LOCAL}", f"rounds.lanes={group.lanes}", "checkpoint.eval_steps=0",
-        f"checkpoint.save_steps={rounds * LOCAL}",
+        f"checkpoint.save_steps={rounds * LOCAL}", "train.warmup_steps=0",
     ]  # fmt: skip
     traced, data = ready_job("digits", root, changes)
     local = run_job(traced.run, root / "local", CrewTerms(1, threads=1, data=data))
@@ -259,7 +259,7 @@ def play(
         except SkerryError as error:
             note(f"{group.name}: the run ended with {error.code}: {error.message[:200]}")
         freezing.wait()
-        found = reckon(network, running, root / "run")
+        found = reckon(network, running, root / "run", group.each * rounds)
     found |= {"right_bits": ended == local.root, "finished": bool(ended), "noise": sent}
     for name, it in found["attacks"].items():
         note(f"{name:24} earned {it['earned']:>9,}  honest {it['honest']:>6,}  {it['how']}")
@@ -269,8 +269,10 @@ def play(
     return found
 
 
-def reckon(network: LiveNetwork, running: Sequence[Running], run: Path) -> dict[str, Any]:
-    """Return what every account came to."""
+def reckon(
+    network: LiveNetwork, running: Sequence[Running], run: Path, leased: int
+) -> dict[str, Any]:
+    """Return what every account came to; `leased` are the units of one node's lanes."""
     bought = bought_by(run)
     if bought is None:
         raise RuntimeError("nothing was awarded")
@@ -281,7 +283,7 @@ def reckon(network: LiveNetwork, running: Sequence[Running], run: Path) -> dict[
     for node in running:
         account = earnings_of(node.home, network.chain)
         accounts.append(account)
-        attacks[node.altered.called] = outcome(node.altered, account)
+        attacks[node.altered.called] = outcome(node.altered, account, leased)
     return {
         "attacks": attacks,
         "closed": bill.closed,
@@ -296,18 +298,21 @@ def reckon(network: LiveNetwork, running: Sequence[Running], run: Path) -> dict[
     }
 
 
-def outcome(altered: Altered, account: Earnings) -> dict[str, Any]:
+def outcome(altered: Altered, account: Earnings, leased: int) -> dict[str, Any]:
     """Return what one altered node came to, beside an honest one in its place."""
     jobs = account.jobs
     slashed = sum(it.slashed for it in jobs)
     did = [unit for it in jobs for unit in it.units]
-    honest = sum(it.price for it in did)
+    honest = max(leased * PRICE, sum(it.price for it in did))
     if altered.role == AUDITOR:
         honest = AUDIT_PAY
     how = "was not hired"
     if any(it.roles for it in jobs):
-        how = f"lost {slashed:,}" if slashed else "was paid for what counted"
+        how = "was paid for what counted"
+        how = f"lost {-account.earned:,} by bonds" if account.earned < 0 else how
+        how = f"was slashed by {slashed:,}" if slashed else how
     return {
+        "way": altered.way,
         "earned": account.earned,
         "slashed": slashed,
         "honest": honest,
@@ -348,7 +353,9 @@ def run(*, quick: bool, note: Callable[[str], None]) -> dict[str, Any]:
             played[group.name] = play(group, Path(place), note, **short)
     attacks = {name: it for group in played.values() for name, it in group["attacks"].items()}
     above = [
-        name for name, it in attacks.items() if it["hired"] and it["earned"] >= max(1, it["honest"])
+        name
+        for name, it in attacks.items()
+        if it["hired"] and it["earned"] >= it["honest"] + (it["way"] == "honest")
     ]
     return {
         "attacks": attacks,
