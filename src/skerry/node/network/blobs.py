@@ -208,6 +208,11 @@ class _Fetching(Generic[Peer]):
         self._events: asyncio.Queue[_Event] = asyncio.Queue(_EVENTS_MAX)
         self._to_say: list[asyncio.Queue[Message]] = [asyncio.Queue() for _ in peers]
         self._tasks: list[asyncio.Task[None]] = []
+        self._busy_seconds = 0.0
+
+    def _now(self) -> float:
+        """Return monotonic seconds less what our own disk took: that is no peer's silence."""
+        return time.monotonic() - self._busy_seconds
 
     def _resume(self, blob: bytes) -> Held | None:
         return self._partial(blob).held if has_partial(self._store, blob) else None
@@ -226,8 +231,10 @@ class _Fetching(Generic[Peer]):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_TICK_SECONDS):
                         self._hear(await self._events.get())
-                self._fetch.tick(time.monotonic())
+                self._fetch.tick(self._now())
+                began = time.monotonic()
                 await self._act()
+                self._busy_seconds += time.monotonic() - began
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -276,7 +283,7 @@ class _Fetching(Generic[Peer]):
     # -- what is decided
 
     def _hear(self, event: _Event) -> None:
-        now = time.monotonic()
+        now = self._now()
         if event.lost:
             self._fetch.lose(event.source, event.lost, now)
         elif event.said is None:
@@ -301,4 +308,4 @@ class _Fetching(Generic[Peer]):
                         right = await asyncio.to_thread(self._partial(blob).adopt, size)
                         if right:
                             self._partials.pop(blob).close()
-                        self._fetch.checked(blob, right=right, now=time.monotonic())
+                        self._fetch.checked(blob, right=right, now=self._now())
