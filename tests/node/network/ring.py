@@ -22,7 +22,7 @@ from skerry.node.network.submitter import NetworkTerms, submit_job
 from skerry.node.processes import Death
 from skerry.node.worker import work
 from skerry.storage import RunFolder
-from skerry.transport import Link, LinkLost, MemoryTransport, TcpTransport
+from skerry.transport import Link, LinkLost, LinkRefused, MemoryTransport, TcpTransport
 from skerry.transport.memory import MemoryLink
 
 
@@ -73,6 +73,8 @@ class NodeTransport:
         return await self.shared.listen(kept)
 
     async def connect(self, address: str) -> Link:
+        if self.dead:
+            raise LinkRefused(address, "its caller is dead")
         link = await self.shared.connect(address)
         self.links.append(link)
         return link
@@ -84,6 +86,7 @@ class NodeTransport:
         for link in self.links:
             assert isinstance(link, MemoryLink)
             link.cut("its node is dead")
+        self.links.clear()
 
 
 @dataclass
@@ -151,6 +154,14 @@ class Ring:
         """Kill a node soon."""
         self.doing.append(asyncio.ensure_future(self.nodes[index].die(disk=disk)))
 
+    def cut_off(self, index: int, *, off: bool) -> None:
+        """Cut a living node off from all others, or let it back."""
+        transport = self.nodes[index].transport
+        assert transport is not None
+        transport.dead = off
+        if off:
+            transport.cut()
+
     async def _run(self, lose_at: int | None) -> RunResult:
         shared = MemoryTransport()
         every = range(self.count + self.observers)
@@ -160,7 +171,11 @@ class Ring:
             async with asyncio.timeout(90):
                 if lose_at is not None:
                     await self._submit_and_vanish(shared, addresses, lose_at)
-                return await self._submit(shared, addresses)
+                result = await self._submit(shared, addresses)
+                for node in self.nodes[self.count :]:  # the last rounds may still be on the way
+                    assert node.desk is not None
+                    await asyncio.gather(*node.desk._living.values())
+                return result
         finally:
             await asyncio.gather(*self.doing)
             for node in self.nodes:

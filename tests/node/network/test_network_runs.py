@@ -9,7 +9,7 @@ import pytest
 from skerry.base.chance import Chance
 from skerry.base.ids import nickname
 from skerry.node.dispute import read_receipt
-from skerry.node.events import LaneFinished, RoundFinished, RunEvent, RunStarted
+from skerry.node.events import LaneFinished, RoundFinished, RunEnded, RunEvent, RunStarted
 from skerry.node.ledger import read_record
 from skerry.node.life import RunJob
 from skerry.node.past import PastRun
@@ -68,6 +68,24 @@ def test_an_observer_keeps_the_run_and_runs_no_lane(
     assert len(replica.receipts()) == len(RunFolder(tmp_path / "submitter").receipts())
     past = PastRun.open(folder, backend="torch")
     assert past.verify(read_receipt(replica.receipts()[-1])).equal
+
+
+def test_an_observer_that_was_cut_off_learns_how_the_job_ended(
+    job: RunJob, undisturbed: str, tmp_path: Path
+) -> None:
+    loses_the_first = kill_after(4, 0)
+
+    def on_event(ring: Ring, event: RunEvent) -> None:
+        loses_the_first(ring, event)  # type: ignore[operator]
+        if isinstance(event, RoundFinished) and event.round == 2:
+            ring.cut_off(3, off=True)
+        if isinstance(event, RunEnded):
+            ring.cut_off(3, off=False)  # nobody coordinates any more
+
+    ring = Ring(tmp_path, job, observers=1, on_event=on_event)
+    assert ring.run().root.hex() == undisturbed
+    (folder,) = (ring.nodes[3].folder / "jobs").iterdir()
+    assert len(RunFolder(folder).receipts()) == len(RunFolder(tmp_path / "submitter").receipts())
 
 
 @pytest.mark.parametrize("disk", [False, True], ids=["disk kept", "disk lost"])

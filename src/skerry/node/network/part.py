@@ -51,7 +51,7 @@ from skerry.transport import Link, LinkLost, TcpTransport
 from skerry.transport.memory import MemoryLink
 
 _AGAIN_SECONDS = 0.3
-_FIRST_TRIES = 30
+_FIRST_SECONDS = 9.0
 _STOCK_SECONDS = 1.0
 _PROBE_SECONDS = 5.0
 
@@ -189,12 +189,19 @@ class Part:
         begun = heard or self._remembered()
         sure = begun or first_chair(self.job, self.order)
         # Who has just been leased may be called before the others have heard of the job.
-        trying = [sure] if begun else [sure] * _FIRST_TRIES
+        now = asyncio.get_running_loop().time
+        patient_until = now() + (0.0 if begun else _FIRST_SECONDS)
+        trying = [sure]
         held: set[int] = set()
         while self.replica.closed is None:
             if not trying:
                 await asyncio.sleep(_AGAIN_SECONDS)
-                trying = [sure, *successors(self.order, sure)]
+                heard = await self._catch_up()
+                if heard is not None and heard.node != self.me.key:
+                    sure = better(sure, heard) or sure
+                patient = now() < patient_until
+                trying = [sure] if patient else [sure, *successors(self.order, sure)]
+                continue
             chair = trying.pop(0)
             self.chair = chair
             if chair.node == self.me.key:
@@ -247,8 +254,8 @@ class Part:
                 seen = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
             if not isinstance(seen, Chair) or seen.job != self.job:
                 raise MessageUnexpected("it did not say who coordinates")
-            if seen.node != node.key or not seen.fence:
-                return seen if seen.fence else None
+            if seen.node != node.key or not seen.fence:  # it may still know how the job ended
+                return await self._ask(node, self.replica.round)
             self._confirm(seen)
             self._upward = link
             await self._adopt_all(link)
