@@ -25,10 +25,10 @@ from threading import Event, Thread, Timer
 from typing import Any
 
 from skerry.base.ids import nickname
-from skerry.chain.abi import contract
 from skerry.chain.bookkeeping import Bookkeeper
 from skerry.chain.deploy import Manifest
 from skerry.chain.rpc import Rpc
+from skerry.chain.views import tokens_of
 from skerry.cli import console
 from skerry.cli.running import describe
 from skerry.node.events import EvaluationFinished, RoundFinished, RunEvent
@@ -275,9 +275,7 @@ def outcome_of(made: Strangers, file: JobFile, result: JobResult) -> Outcome:
     keeper = Bookkeeper(made.folder / "demo.events", rpc, manifest)
     keeper.catch_up()
     keeper.check([it.address for it in accounts.values()])
-    token = contract("token")
-    asked = token.call("balanceOf", manifest.at("vault"))
-    (held,) = token.result("balanceOf", rpc.call(manifest.at("token"), asked))
+    held = tokens_of(rpc, manifest, manifest.at("vault"))
     burned = keeper.books.burned
     keeper.close()
     rpc.close()

@@ -28,6 +28,7 @@ from skerry.chain.events import ChainEvent, EventCursor
 from skerry.chain.moves import DOCKET, evidence_place
 from skerry.chain.reading import award_of, bytes_of, terms_of
 from skerry.chain.rpc import Rpc, hexed, unhexed
+from skerry.chain.views import view
 from skerry.settle import Books, Epoch, Job, Limits, Refused, actions, apply, vault
 from skerry.settle.actions import Action
 from skerry.settle.books import Audit
@@ -122,9 +123,7 @@ class Bookkeeper:
 
     def _read_limits(self) -> Limits:
         def ask(name: str, function: str) -> int:
-            it = contract(name)
-            data = self.rpc.call(self.manifest.at(name), it.call(function))
-            return int(it.result(function, data)[0])
+            return int(view(self.rpc, self.manifest, name, function)[0])
 
         return Limits(
             ask("vault", "UNBONDING"),
@@ -192,9 +191,8 @@ class Bookkeeper:
 
     def account_on_chain(self, who: bytes) -> tuple[int, int, int]:
         """Return what the vault says of an account: free, locked and set aside."""
-        it, at = contract("vault"), self.manifest.at("vault")
-        free, locked, _ = it.result("account", self.rpc.call(at, it.call("account", who)))
-        exiting, _ = it.result("exiting", self.rpc.call(at, it.call("exiting", who)))
+        free, locked, _ = view(self.rpc, self.manifest, "vault", "account", who)
+        exiting, _ = view(self.rpc, self.manifest, "vault", "exiting", who)
         return free, locked, exiting
 
     def check(self, parties: Sequence[bytes]) -> None:
@@ -209,8 +207,7 @@ class Bookkeeper:
             theirs = self.account_on_chain(who)
             if ours != theirs:
                 raise BooksDiffer(hexed(who), ours, theirs)
-        it, at = contract("vault"), self.manifest.at("vault")
-        (burned,) = it.result("burned", self.rpc.call(at, it.call("burned")))
+        (burned,) = view(self.rpc, self.manifest, "vault", "burned")
         if burned != self.books.burned:
             raise BooksDiffer("what was burned", (self.books.burned,), (burned,))
 

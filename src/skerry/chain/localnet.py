@@ -27,6 +27,7 @@ from skerry.chain.errors import ChainRefused, ContractDiffers, ManifestUnreadabl
 from skerry.chain.keyfiles import ChainKey
 from skerry.chain.outbox import Outbox
 from skerry.chain.rpc import Rpc, hexed
+from skerry.chain.views import tokens_of
 from skerry.settle.books import Limits
 
 COINS = 10**19
@@ -122,7 +123,7 @@ def give(rpc: Rpc, manifest: Manifest, who: bytes, tokens: int) -> None:
     if rpc.number("eth_getBalance", hexed(who), "latest") < COINS_LEAST:
         _send_coins(rpc, who)
     token, at = contract("token"), manifest.at("token")
-    (held,) = token.result("balanceOf", rpc.call(at, token.call("balanceOf", who)))
+    held = tokens_of(rpc, manifest, who)
     if held < tokens:
         _send(rpc, {"to": hexed(at), "data": hexed(token.call("mint", who, tokens - held))})
 

@@ -22,7 +22,6 @@ from pathlib import Path
 
 from skerry.base.chance import Chance
 from skerry.base.units import format_seconds
-from skerry.chain.abi import contract
 from skerry.chain.anvil import Anvil
 from skerry.chain.court_calls import Case
 from skerry.chain.courthouse import CourtLog, CourtTerms, Heard, court_steps
@@ -31,6 +30,7 @@ from skerry.chain.disputes import Doubter
 from skerry.chain.errors import ChainDiffers, ChainUnreachable, ClockSkew, MoveReverted
 from skerry.chain.keyfiles import ChainKey, read_key
 from skerry.chain.rpc import Rpc
+from skerry.chain.views import tokens_of, view
 from skerry.messages.receipts import Receipt
 from skerry.messages.wire import decode_as
 from skerry.node.checking import open_past, run_of
@@ -340,22 +340,15 @@ class Courtroom:
         """Return every account's free and locked money with what was burned, and what is held."""
         party = self.parties["challenger"]
         assert party.manifest is not None, "no contracts yet"
-        at, vault, token = party.manifest.at, contract("vault"), contract("token")
-
-        def ask(name: str, function: str, *arguments: bytes) -> tuple[int, ...]:
-            artifact = vault if name == "vault" else token
-            data = party.rpc.call(at(name), artifact.call(function, *arguments))
-            return artifact.result(function, data)
-
+        rpc, manifest = party.rpc, party.manifest
         owners = {who: it.address for who, it in self.parties.items() if who != "deployer"}
         found: dict[str, tuple[int, int]] = {}
         for who, address in (owners | {"solver": solver}).items():
-            free, locked, _ = ask("vault", "account", address)
+            free, locked, _ = view(rpc, manifest, "vault", "account", address)
             found[who] = free, locked
-        (burned,) = ask("vault", "burned")
+        (burned,) = view(rpc, manifest, "vault", "burned")
         found["burned"] = burned, 0
-        (held,) = ask("token", "balanceOf", at("vault"))
-        return found, held
+        return found, tokens_of(rpc, manifest, manifest.at("vault"))
 
 
 def play_dispute(

@@ -36,6 +36,7 @@ from skerry.chain.keyfiles import ChainKey
 from skerry.chain.moves import Call
 from skerry.chain.outbox import GWEI, OVERTAKEN, Fees, Outbox, Sent
 from skerry.chain.rpc import Rpc, hexed, unhexed
+from skerry.chain.views import view
 from skerry.node.clocks import RealClock
 from skerry.storage import read_file, write_file
 
@@ -231,9 +232,7 @@ class ChainParty:
     def free(self, who: bytes) -> int:
         """Return what an account of the vault can lock."""
         assert self.manifest is not None, "no contracts yet"
-        vault = contract("vault")
-        data = self.rpc.call(self.manifest.at("vault"), vault.call("account", who))
-        return int(vault.result("account", data)[0])
+        return int(view(self.rpc, self.manifest, "vault", "account", who)[0])
 
     def deposit(self, amount: int) -> None:
         """Make tokens for oneself and put them into the vault."""

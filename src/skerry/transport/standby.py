@@ -18,7 +18,8 @@ from typing import final
 
 from skerry.base.errors import PeerError
 from skerry.transport.addresses import AddressMalformed, parse_address
-from skerry.transport.port import Accept, Link, LinkCounts, LinkLost, LinkRefused, Transport
+from skerry.transport.around import LinkAround
+from skerry.transport.port import Accept, Link, LinkLost, LinkRefused, Transport
 
 WAITING_EACH_MAX = 4
 KEYS_MAX = 256
@@ -37,44 +38,17 @@ class StandbyRefused(PeerError):
 
 
 @final
-class TakenLink:
+class TakenLink(LinkAround):
     """A link that waited, in the hands of who took it; see `port.Link`."""
 
     def __init__(self, link: Link, ended: Callable[[], None]) -> None:
-        self._link = link
+        super().__init__(link)
         self._ended = ended
-
-    @property
-    def peer(self) -> str:
-        """A name for error messages."""
-        return self._link.peer
-
-    @property
-    def peer_key(self) -> bytes | None:
-        """The peer's key."""
-        return self._link.peer_key
-
-    @property
-    def counts(self) -> LinkCounts:
-        """The bytes so far."""
-        return self._link.counts
-
-    def admit(self) -> None:
-        """Take long frames from now on."""
-        self._link.admit()
-
-    async def send(self, frame: bytes) -> None:
-        """Send one frame."""
-        await self._link.send(frame)
-
-    async def receive(self) -> bytes:
-        """Return the next frame."""
-        return await self._link.receive()
 
     async def close(self) -> None:
         """End the conversation."""
         try:
-            await self._link.close()
+            await super().close()
         finally:
             self._ended()
 

@@ -15,7 +15,8 @@ import asyncio
 from typing import final
 
 from skerry.base.clock import Clock
-from skerry.transport import Link, LinkCounts, Transport
+from skerry.transport import Link, Transport
+from skerry.transport.around import LinkAround
 from skerry.transport.port import Accept
 
 
@@ -39,52 +40,29 @@ class Bucket:
 
 
 @final
-class PacedLink:
+class PacedLink(LinkAround):
     """A link that waits for its buckets; see `port.Link`."""
 
     def __init__(self, link: Link, up: Bucket | None, down: Bucket | None, clock: Clock) -> None:
-        self._link = link
+        super().__init__(link)
         self._up = up
         self._down = down
         self._clock = clock
         self._taken = 0
 
-    @property
-    def peer(self) -> str:
-        """A name for error messages."""
-        return self._link.peer
-
-    @property
-    def peer_key(self) -> bytes | None:
-        """The peer's key, where the transport proved one."""
-        return self._link.peer_key
-
-    @property
-    def counts(self) -> LinkCounts:
-        """The bytes so far."""
-        return self._link.counts
-
-    def admit(self) -> None:
-        """Take long frames from now on."""
-        self._link.admit()
-
     async def send(self, frame: bytes) -> None:
         """Send one frame when the owner's line has room for it."""
         await self._wait(self._up, len(frame))
-        await self._link.send(frame)
+        await super().send(frame)
 
     async def receive(self) -> bytes:
         """Return the next frame, and read the one after it no sooner than the line has room."""
         if self._taken:  # before the next one is read, so that a cancelled call loses nothing
             await self._wait(self._down, self._taken)
             self._taken = 0
-        frame = await self._link.receive()
+        frame = await super().receive()
         self._taken = len(frame)
         return frame
-
-    async def close(self) -> None:
-        """End the conversation."""
-        await self._link.close()
 
     async def _wait(self, bucket: Bucket | None, count: int) -> None:
         if bucket is not None and (seconds := bucket.take(count, self._clock.now())) > 0:

@@ -12,7 +12,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from skerry.base.errors import PeerError, PlanError
-from skerry.chain.abi import contract
 from skerry.chain.errors import FundsShort
 from skerry.chain.rpc import hexed
 from skerry.market import NoMatch
@@ -20,7 +19,7 @@ from skerry.messages.rounds import RunConfig
 from skerry.node.market.actor import MarketActor
 from skerry.node.market.orders import Order
 from skerry.roles.client import Asking, Draft, draft
-from skerry.settle import Job, Limits
+from skerry.settle import Job
 
 
 class OffersShort(PlanError):
@@ -106,20 +105,6 @@ def unbegun(actor: MarketActor, config: RunConfig) -> Job | None:
     mine = (it for it in actor.keeper.books.jobs.values() if it.terms.submitter == actor.me)
     fit = (it for it in mine if it.terms.spec == config.job and not it.closed and not it.rounds)
     return next(fit, None)
-
-
-def market_limits(actor: MarketActor) -> Limits:
-    """Return what the market's contract allows any job; see `settle.Limits`."""
-
-    def read(name: str) -> int:
-        it = contract("market")
-        data = actor.wallet.rpc.call(actor.wallet.manifest.at("market"), it.call(name))
-        (value,) = it.result(name, data)
-        return int(value)
-
-    return Limits(
-        phase_min=read("PHASE_MIN"), window_max=read("WINDOW_MAX"), lease_max=read("LEASE_MAX")
-    )
 
 
 class AwardRefused(PeerError):

@@ -40,7 +40,7 @@ from skerry.node.keys import read_seed
 from skerry.node.market.actor import MarketActor, Ticked
 from skerry.node.market.awarding import award, confirm
 from skerry.node.market.board import FolderBoard
-from skerry.node.market.orders import Asked, Order, Place, Said
+from skerry.node.market.orders import PLACE_NAME, Asked, Order, Place, Said
 from skerry.node.market.wallet import Wallet
 from skerry.program import from_bytes
 from skerry.storage import RunFolder, make_folder, read_file, write_file
@@ -48,7 +48,7 @@ from skerry.storage import RunFolder, make_folder, read_file, write_file
 if TYPE_CHECKING:
     from skerry.node.past import PastRun
 
-KEY_NAME, PLACE_NAME, JOINED = "market.key", "place.json", "joined"
+KEY_NAME, JOINED = "market.key", "joined"
 ACCOUNTS_MAX = 4096
 
 

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from skerry.chain.abi import contract
 from skerry.chain.courthouse import ARITIES, CourtLog, CourtTerms
 from skerry.chain.disputes import Answerer, CourtEvent, Doubter, Ended, Opened
 from skerry.chain.errors import MoveReverted
 from skerry.chain.moves import Call
+from skerry.chain.views import view
 from skerry.messages.receipts import Receipt
 from skerry.messages.signing import signed_digest
 from skerry.node.courtroom import LyingAnswerer, case_of
@@ -86,9 +86,7 @@ class Defence:
 
 
 def _ask(wallet: Wallet, name: str, function: str, *arguments: bytes) -> tuple[Any, ...]:
-    it = contract(name)
-    data = wallet.rpc.call(wallet.manifest.at(name), it.call(function, *arguments))
-    return it.result(function, data)
+    return view(wallet.rpc, wallet.manifest, name, function, *arguments)
 
 
 @dataclass

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from skerry.chain.abi import contract
 from skerry.chain.deploy import Manifest, connect
 from skerry.chain.errors import ContractDiffers, FundsShort
 from skerry.chain.origin import check_origin
 from skerry.chain.rpc import Rpc, hexed
+from skerry.chain.views import tokens_of, view
 from skerry.node.clocks import wall_seconds
 from skerry.node.keys import read_seed
 from skerry.node.market.desk import KEY_NAME, chain_key
@@ -59,11 +59,8 @@ def look_at_money(url: str, manifest: bytes, folder: Path, deposit: int) -> str:
     who = chain_key(read_seed(folder / KEY_NAME)).address
     with _asked(url) as rpc:
         coins = rpc.number("eth_getBalance", hexed(who), "latest")
-        token, vault = contract("token"), contract("vault")
-        at = found.at("vault")
-        free, locked, _ = vault.result("account", rpc.call(at, vault.call("account", who)))
-        asked = token.call("balanceOf", who)
-        (held,) = token.result("balanceOf", rpc.call(found.at("token"), asked))
+        free, locked, _ = view(rpc, found, "vault", "account", who)
+        held = tokens_of(rpc, found, who)
     if not coins:
         raise FundsShort(hexed(who), needed=10**15, held=0, of="coins for gas")
     if free + locked + held < deposit:

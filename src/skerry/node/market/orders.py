@@ -37,6 +37,9 @@ class Asked:
     lasts: int = 86_400
 
 
+PLACE_NAME = "place.json"
+
+
 class Place(msgspec.Struct, frozen=True):
     """Where a desk works: a chain, its contracts, a board, and perhaps a lie to tell.
 

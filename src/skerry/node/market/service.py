@@ -24,8 +24,9 @@ from skerry.node.daemon.host import Host
 from skerry.node.daemon.settings import NodeSettings
 from skerry.node.daemon.switchboard import Caller
 from skerry.node.market.carriage import PURPOSE, ask_manifest
+from skerry.node.market.desk_process import DeskProcess
 from skerry.node.market.orders import Order
-from skerry.node.market.stall import MANIFEST_NAME, Fetch, Stall, Ways
+from skerry.node.market.stall import MANIFEST_NAME, Fetch, Stall, Ways, place_in
 from skerry.node.network.pay import NotPaidHere, confirm_order, join_order
 from skerry.storage import StorageError, read_file
 
@@ -82,14 +83,14 @@ class MarketService:
         self._host = host
         limits = self.settings.limits
         dial = host.switchboard.call
+        folder = host.home / "market"
+        place = place_in(folder, self.way.url)
         self.stall = Stall(
-            host.home / "market",
-            self.way.url,
+            folder,
+            DeskProcess(folder, place, threads=limits.threads, nice=limits.nice),
             Ways(lambda address, purpose: dial(address, purpose), self._peers),
             host.clock,
             host.tell,
-            threads=limits.threads,
-            nice=limits.nice,
         )
         host.switchboard.register(PURPOSE, self._answer)
         self._task = asyncio.ensure_future(self._enter())

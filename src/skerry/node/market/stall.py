@@ -1,7 +1,8 @@
 """A party's place in the market: its desk, its board, and the carriage between it and others.
 
 What    `Stall.open` starts the desk of a folder and returns its address; `ask` tells it an order;
-        `join`, `stir` and `end` are what a run tells it; it ticks by itself.
+        `join`, `stir` and `end` are what a run tells it; it ticks by itself. A `DeskLine` leads to
+        the desk, be it a child process or a thread.
 Why     A node and a client differ in what they ask of a desk, not in how they live with one.
 Rule    FOLDER is the desk's own, FOLDER/board what is heard and told. The desk ticks when a
         round was committed, when something came to the board, when the chain's clock makes a move
@@ -17,18 +18,19 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from skerry.base.clock import Clock
 from skerry.base.errors import SkerryError
 from skerry.node.clocks import wall_seconds
 from skerry.node.market.board import FolderBoard
 from skerry.node.market.carriage import Carriage, Dial
-from skerry.node.market.clerk import Clerk, DeskDied, DeskRefused
+from skerry.node.market.desk_process import DeskDied, DeskRefused
 from skerry.node.market.orders import Order, Place, Said
 from skerry.node.market.shelf import Shelf, SignerOf
 from skerry.storage import make_folder, write_file
 
-MANIFEST_NAME = "manifest.json"
+MANIFEST_NAME, BOARD_NAME = "manifest.json", "board"
 IDLE_SECONDS = 20.0
 BUSY_SECONDS = 2.0
 LEAST_SECONDS = 0.3
@@ -36,6 +38,20 @@ FETCH_SECONDS = 6.0
 
 Fetch = Callable[[Sequence[bytes]], Awaitable[object]]
 Told = Callable[[str, dict[str, object]], None]
+
+
+class DeskLine(Protocol):
+    """What leads to a desk, which is started when it is first needed."""
+
+    starts: int
+
+    async def ask(self, order: Order) -> Said:
+        """Tell the desk something and return its answer."""
+        ...
+
+    async def close(self) -> None:
+        """End the desk."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +69,33 @@ class Ways:
     pushes: bool = False
 
 
+def place_in(folder: Path, url: str) -> Place:
+    """Return where the desk of a stall's folder works."""
+    return Place(url, str(folder / MANIFEST_NAME), str(folder / BOARD_NAME), fetches=True)
+
+
 class Stall:
     """One party's place in the market.
 
     Args:
         folder: where it is kept.
-        url: the chain's node.
+        line: leads to its desk, which works at `place_in(folder, ...)`.
         ways: how others are reached.
         clock: monotonic seconds.
         told: is told what happens, as an event and its facts.
-        threads: compute threads of a replay.
-        nice: how far the desk stands back behind other programs.
+        ticked: is told after each tick.
     """
 
     def __init__(
         self,
         folder: Path,
-        url: str,
+        line: DeskLine,
         ways: Ways,
         clock: Clock,
         told: Told = lambda kind, facts: None,
-        *,
-        threads: int = 1,
-        nice: int = 0,
+        ticked: Callable[[], None] = lambda: None,
     ) -> None:
-        self.folder, self.url, self.told = folder, url, told
-        place = Place(url, str(self.manifest), str(folder / "board"), fetches=True)
-        self.clerk = Clerk(folder, place, threads=threads, nice=nice)
+        self.folder, self.line, self.told, self.ticked = folder, line, told, ticked
         self.carriage = Carriage(
             ways.dial,
             ways.peers,
@@ -117,15 +133,15 @@ class Stall:
             DeskRefused: the chain, its contracts or the key will not do, or money is short.
             DeskDied: the desk ended.
         """
-        make_folder(self.folder / "board")
+        make_folder(self.folder / BOARD_NAME)
         write_file(self.manifest, manifest)
         self.carriage.manifest = manifest
-        self.address = bytes.fromhex((await self.clerk.ask(Order("hello"))).address)
+        self.address = bytes.fromhex((await self.line.ask(Order("hello"))).address)
         self.renewed = standing
         await self._renew()
         if self.carriage.shelf is None:
             signer_of = await asyncio.to_thread(self._signer_of)
-            shelf = Shelf(FolderBoard(self.folder / "board"), signer_of, os.urandom(8))
+            shelf = Shelf(FolderBoard(self.folder / BOARD_NAME), signer_of, os.urandom(8))
             await asyncio.to_thread(shelf.own)
             self.carriage.shelf = shelf
             self.carriage.start()
@@ -148,10 +164,10 @@ class Stall:
             self._ticking.cancel()
             await asyncio.gather(self._ticking, return_exceptions=True)
         await self.carriage.stop()
-        await self.clerk.close()
+        await self.line.close()
 
     async def _accounts(self) -> frozenset[bytes]:
-        said = await self.clerk.ask(Order("accounts"))
+        said = await self.line.ask(Order("accounts"))
         return frozenset(bytes.fromhex(it) for it in said.accounts)
 
     # -- what a run tells it
@@ -163,7 +179,7 @@ class Stall:
             DeskRefused: it does not do it.
             DeskDied: it ended meanwhile.
         """
-        said = await self.clerk.ask(order)
+        said = await self.line.ask(order)
         if self.carriage.shelf is not None:
             await self.carriage.look()
         return said
@@ -195,14 +211,14 @@ class Stall:
 
     async def _renew(self) -> None:
         """Tell a desk that was started what it must know again."""
-        if self._starts == self.clerk.starts:
+        if self._starts == self.line.starts:
             return
         for order in self.renewed:
-            await self.clerk.ask(order)
+            await self.line.ask(order)
         for job in self._ended:  # jobs are kept in its folder; that they are over is not
             with contextlib.suppress(DeskRefused):
-                await self.clerk.ask(Order("end", job=job.hex()))
-        self._starts = self.clerk.starts
+                await self.line.ask(Order("end", job=job.hex()))
+        self._starts = self.line.starts
 
     async def _tick_in_turn(self) -> None:
         pause = 0.0
@@ -231,6 +247,7 @@ class Stall:
         said = await self.ask(Order("tick"))
         for move in said.moves:
             self.told("move", {"words": move})
+        self.ticked()
         if said.wanted:
             await self._fetch(said.wanted)
             self.stir()

@@ -22,6 +22,7 @@ from skerry.chain.keyfiles import ChainKey
 from skerry.chain.moves import Call, Site, call_of
 from skerry.chain.outbox import Outbox, Sent
 from skerry.chain.rpc import Rpc, hexed
+from skerry.chain.views import tokens_of
 from skerry.market.offers import TypedData
 from skerry.settle import actions
 from skerry.settle.actions import Action
@@ -125,11 +126,7 @@ class Wallet:
         Raises:
             FundsShort: the address holds fewer tokens.
         """
-        token, vault = contract("token"), self.manifest.at("vault")
-        at = self.manifest.at("token")
-        (held,) = token.result(
-            "balanceOf", self.rpc.call(at, token.call("balanceOf", self.address))
-        )
+        held, vault = tokens_of(self.rpc, self.manifest, self.address), self.manifest.at("vault")
         if held < amount:
             of = "the vault's token"
             raise FundsShort(hexed(self.address), needed=amount, held=held, of=of)

@@ -11,33 +11,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from skerry.base.errors import NodeError, PeerError
-from skerry.chain.deploy import Manifest
 from skerry.chain.localnet import MANIFEST_NAME
 from skerry.messages.leased import Assignment
 from skerry.messages.membership import Announcement, Invite
-from skerry.node.clocks import RealClock
 from skerry.node.daemon.home import default_home
 from skerry.node.daemon.looking import ask_roster
 from skerry.node.daemon.switchboard import open_call
 from skerry.node.life import RunJob
 from skerry.node.market.awarding import OffersShort
-from skerry.node.market.board import FolderBoard
 from skerry.node.market.bought import keep_bought
-from skerry.node.market.carriage import Carriage, ask_manifest
+from skerry.node.market.carriage import Dial, ask_manifest
 from skerry.node.market.client import MarketClient
-from skerry.node.market.orders import Order, Place
-from skerry.node.market.shelf import Shelf
-from skerry.node.market.signatures import signer_of
+from skerry.node.market.stall import Ways
 from skerry.node.network.hiring import hire
 from skerry.node.network.purse import Purse
 from skerry.node.network.submitter import NetworkTerms
-from skerry.storage import make_folder, read_file, write_file
+from skerry.storage import read_file
 from skerry.transport import Link, Transport
 
 _OFFERS_SECONDS = 20.0
@@ -61,8 +55,7 @@ class Buying:
     """A submitter's side of a paid run.
 
     Attributes:
-        client: its desk.
-        carriage: carries what is signed.
+        client: its place in the market.
         transport: carries links.
         invite: the way into the network.
         run: the run's folder.
@@ -72,13 +65,12 @@ class Buying:
     """
 
     client: MarketClient
-    carriage: Carriage
     transport: Transport
     invite: Invite
     run: Path
     home: Path
     purse: Purse
-    there: dict[bytes, Announcement] = field(default_factory=dict)
+    there: dict[bytes, Announcement]
     job: bytes = b""
 
     async def look(self) -> None:
@@ -86,7 +78,8 @@ class Buying:
         with contextlib.suppress(PeerError, TimeoutError):
             known = await ask_roster(self.transport, self.invite)
             if any(it.endpoints and it.chain_address for it in known):  # they pass jobs on
-                self.there = {it.chain_address: it for it in known if it.chain_address}
+                self.there.clear()
+                self.there.update({it.chain_address: it for it in known if it.chain_address})
 
     async def hire(self, job: RunJob) -> NetworkTerms:
         """Award the job as soon as the offers that came in suffice; see `hiring.hire`.
@@ -132,7 +125,6 @@ class Buying:
 
     async def close(self) -> None:
         """End everything that was begun."""
-        await self.carriage.stop()
         await self.client.close()
 
 
@@ -146,19 +138,21 @@ async def open_buying(
         ChainError: the chain cannot be used, or the contracts are not this package's.
     """
     home = purse.home or _client_home(network)
-    folder = home / "market"
-    make_folder(folder)
-    path = folder / MANIFEST_NAME
+    there: dict[bytes, Announcement] = {}
+
+    async def dial(address: str, purpose: str) -> Link:
+        return await open_call(transport, address, purpose)
+
     own = Path(network).expanduser() / "chain" / MANIFEST_NAME  # noqa: ASYNC240 - a name
-    await _manifest(transport, own, invite, path)
-    place = Place(invite.chain, str(path), str(folder / "board"))
-    client = await MarketClient.open(folder, place, purse.told)
-    carriage = _carriage(transport, client, folder)
-    made = Buying(client, carriage, transport, invite, run, home, purse)
-    carriage.peers = lambda: _addresses(made.there)
-    carriage.news = lambda: client.committed(b"")
-    carriage.start()
-    return made
+    manifest = await _manifest(dial, own, invite)
+    ways = Ways(dial, lambda: _addresses(there), pushes=True)
+    client = MarketClient(home / "market", invite.chain, ways, purse.told)
+    try:
+        await client.open(manifest)
+    except BaseException:
+        await client.close()
+        raise
+    return Buying(client, transport, invite, run, home, purse, there)
 
 
 def _client_home(network: str) -> Path:
@@ -170,31 +164,12 @@ def _addresses(there: Mapping[bytes, Announcement]) -> dict[bytes, str]:
     return {it.signer: it.endpoints[0] for it in there.values() if it.endpoints}
 
 
-async def _manifest(transport: Transport, own: Path, invite: Invite, path: Path) -> None:
-    """Keep the manifest of the network's contracts at a path."""
+async def _manifest(dial: Dial, own: Path, invite: Invite) -> bytes:
+    """Return where the network's contracts are: as its folder says, or as a seed does."""
     found = read_file(own) if own.is_file() else b""  # noqa: ASYNC240 - once, at the start
-
-    async def dial(address: str, purpose: str) -> Link:
-        return await open_call(transport, address, purpose)
-
     for seed in invite.seeds if not found else ():
         with contextlib.suppress(PeerError, TimeoutError):
             found = found or await ask_manifest(dial, seed)
     if not found:
         raise NoContracts(len(invite.seeds))
-    write_file(path, found)
-    Manifest.read(path)
-
-
-def _carriage(transport: Transport, client: MarketClient, folder: Path) -> Carriage:
-    site = client.desk.actor.wallet.site
-
-    async def dial(address: str, purpose: str) -> Link:
-        return await open_call(transport, address, purpose)
-
-    async def accounts() -> frozenset[bytes]:
-        said = await client.ask(Order("accounts"))
-        return frozenset(bytes.fromhex(it) for it in said.accounts)
-
-    shelf = Shelf(FolderBoard(folder / "board"), lambda it: signer_of(it, site), os.urandom(8))
-    return Carriage(dial, dict, RealClock(), accounts, shelf, pushes=True)
+    return found

@@ -95,9 +95,8 @@ async def hire(
     """
     made = await client.unbegun(job.config)
     if made is None or not set(parties_of(made)) <= there.keys():
-        limits = await client.limits()
         units = job.config.rounds * job.config.lanes
-        asking = asking_of(purse.wish, limits, unit_seconds(job), units)
+        asking = asking_of(purse.wish, client.limits, unit_seconds(job), units)
         asking = replace(asking, lanes_each_max=asking.lanes_each_max or _even(job, purse, there))
         quoted = await client.quote(job.config, asking, set(there))
         asks = [it.price for it in quoted.draft.offers if it.role == Role.AUDITOR]
@@ -130,7 +129,7 @@ def network_terms(
     chairs = sorted(solvers, key=lambda it: not there[it].endpoints)  # who can be called first
     observers = [it for it in parties_of(job) if it not in solvers]
     parties = sorted((there[it].signer, it) for it in (*solvers, *observers))
-    site = client.desk.actor.wallet.site
+    site = client.site
     awarded = Awarded(
         site.chain, site.market, job.terms.job, tuple(Party(key, who) for key, who in parties)
     )

@@ -1,6 +1,6 @@
 """A desk as a child process: told orders, started again when it dies.
 
-What    `Clerk.ask(order)` returns what the desk answers. The desk is started when it is first
+What    `DeskProcess.ask(order)` returns what the desk answers. The desk is started when it is first
         needed; after its death it is started anew, the later the more often it died in a row.
 Why     A desk loads a chain's client and, for a replay, torch. Whoever lives long loads neither,
         and outlives its faults.
@@ -20,10 +20,10 @@ from pathlib import Path
 import msgspec
 
 from skerry.base.errors import NodeError
-from skerry.node.market.orders import Order, Place, Said
+from skerry.node.market.orders import PLACE_NAME, Order, Place, Said
 from skerry.storage import make_folder, write_file
 
-PLACE_NAME, LOG_NAME = "place.json", "desk.log"
+LOG_NAME = "desk.log"
 LINE_BYTES_MAX = 1 << 22
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.5, 30.0
 STOP_SECONDS = 5.0
@@ -53,7 +53,7 @@ class DeskDied(NodeError):
         )
 
 
-class Clerk:
+class DeskProcess:
     """The desk of one folder.
 
     Args:
