@@ -158,8 +158,8 @@ class MarketSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         auditors: nodes that run drawn parts again and may not run lanes.
         epoch_rounds: rounds that are committed, audited and paid together.
         draws: segments that are drawn from each epoch.
-        phase_seconds: time for each step of an audit; 0 is three times what a replay should take,
-            and at least 20 s and what the market allows.
+        phase_seconds: time for each step of an audit; 0 is ten times what a replay should take,
+            and at least 60 s and what the market allows. Auditors that are late lose their stakes.
         clock_seconds: time for thought in a dispute; 0 is ten times what a replay should take.
         seconds: time from the award to the job's end; what is not done by then is refunded, and not
             before. 0 is an hour and twenty times what the run should take on one core.

@@ -7,14 +7,14 @@ from skerry.market.terms import PHASES
 from skerry.node.network.hiring import PHASE_SECONDS, asking_of
 from skerry.settle import Limits
 
-LIMITS = Limits(phase_min=2, window_max=3_600, lease_max=86_400)
+LIMITS = Limits(phase_min=2, window_max=7_200, lease_max=86_400)
 
 
 def test_times_follow_from_what_a_replay_takes() -> None:
     short = asking_of(MarketSection(draws=4), LIMITS, unit=0.1, units=10)
     assert short.phase == PHASE_SECONDS
     long = asking_of(MarketSection(draws=9), LIMITS, unit=10.0, units=10)
-    assert long.phase == 3 * 90
+    assert long.phase == 10 * 90
     assert long.clock == 10 * 90
     assert long.delay <= long.phase // 2
     assert long.seconds >= 20 * 10 * 10

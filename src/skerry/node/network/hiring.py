@@ -29,8 +29,10 @@ from skerry.program import cost
 from skerry.roles.client import Asking
 from skerry.settle import Job, Limits
 
-PHASE_SECONDS = 20  # a desk must start, load torch and be heard in it
-_REPLAYS_PHASE, _REPLAYS_CLOCK, _RUNS = 3, 10, 20
+# An auditor that is too late loses its stake, and its machine may do much else: a desk must start,
+# load torch, replay and be heard within one phase.
+PHASE_SECONDS = 60
+_REPLAYS_PHASE, _REPLAYS_CLOCK, _RUNS = 10, 10, 20
 
 
 def unit_seconds(job: RunJob) -> float:
