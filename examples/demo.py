@@ -47,12 +47,14 @@ from skerry.node.events import RoundFinished, RunEvent, WorkerDown, WorkerUp
 from skerry.node.jobs import JobResult, Watchers, live_job
 from skerry.node.party import Lie
 from skerry.node.submission import JobFile, open_data
+from skerry.storage import RunFolder, read_lines
 from skerry.verify import Finding
 
 ROOT = Path(__file__).resolve().parent.parent
 JOB = ROOT / "jobs" / "kjv.toml"
 KILL_WORKER_AFTER_ROUND = 3
 KILL_RUN_AFTER_ROUND = 9
+MAIN = "kjv"
 PROMPT = "In the beginning"
 
 
@@ -103,8 +105,22 @@ def train_and_be_killed(out: Path) -> None:
     command = [sys.executable, "-m", "examples.demo", "--out", str(out), "--until-killed"]
     child = subprocess.Popen(command, cwd=ROOT)
     code = child.wait()
-    if code not in (-signal.SIGKILL, 0):  # 0: an earlier demo has finished this very run
-        raise SystemExit(code)
+    if code != -signal.SIGKILL:
+        raise SystemExit(code or "the run ended before it could be killed")
+
+
+def forget(main: Path, place: Path) -> None:
+    """Remove what an earlier demo left, so that this one shows everything again.
+
+    Raises:
+        RunBusy: a demo is at it.
+    """
+    if main.is_dir():
+        earlier = RunFolder(main)
+        earlier.lock()
+        shutil.rmtree(main)
+        earlier.unlock()
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def until_killed(file: JobFile) -> None:
@@ -159,7 +175,6 @@ def compare(file: JobFile, result: JobResult) -> float:
 def untrained(file: JobFile) -> float:
     """Return the bits per character of the initial state, as the run evaluated it."""
     from skerry.node.jobs import evaluation_of
-    from skerry.storage import read_lines
 
     lines = read_lines(file.run_folder / "log.jsonl")
     line = next(it for it in lines if it.get("type") == "evaluation" and it["round"] == 0)
@@ -231,18 +246,20 @@ def plant(receipt: Path) -> Lie:
 def main() -> None:
     """Play the acts in order."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "kjv", help="the run's folder")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "runs" / "demo", help="where both runs are kept"
+    )
     parser.add_argument("--until-killed", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    given.out = given.out.absolute()
-    file = skerry.load_job(JOB, [f"output_dir={str(given.out)!r}"])
+    out: Path = given.out.absolute()
+    file = skerry.load_job(JOB, [f"output_dir={str(out / MAIN)!r}"])
     if given.until_killed:
         until_killed(file)
         return
     find_anvil()  # what an act needs had better be missed now
     began = time.perf_counter()
-    place = given.out.with_name(f"{given.out.name}-strangers")
-    shutil.rmtree(place, ignore_errors=True)
+    place = out / "strangers"
+    forget(file.run_folder, place)
     with ExitStack() as ends:
         with Stage("hire strangers, train, kill one"):
             network = ends.enter_context(strangers(place / "network"))
@@ -250,7 +267,7 @@ def main() -> None:
             paid.start()
             paid.until_trained()
             console.out.print("its audits go on while the main job is trained")
-        acts = play(file, given.out)
+        acts = play(file, out)
         with Stage("what became of the strangers' money"):
             outcome = paid.outcome()
             show(outcome)
