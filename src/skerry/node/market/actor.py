@@ -43,6 +43,7 @@ from skerry.roles.coordinator import commit_due, word_on
 from skerry.roles.course import Course
 from skerry.roles.money import deposit_due, leave_due, standing_offer
 from skerry.roles.sight import Sight, edges
+from skerry.roles.wording import words_of
 from skerry.settle import actions
 from skerry.settle.actions import Action
 
@@ -254,7 +255,7 @@ class MarketActor:
         for _ in range(MOVES_MAX):
             self.hear()
             moved = self._step_games()
-            self._moves += ["a move in court"] if moved else []
+            self._moves += ["moved in court"] if moved else []
             second = max(now, self.wallet.now() + 1)
             for part in self._parts.values():
                 self._speak(part, second)
@@ -426,7 +427,7 @@ class MarketActor:
                 salt = digest("doubt-salt", self.seed, false.receipt)
                 clock = sight.terms.clock
                 self._play().doubt(it.past, receipt, docket, solver, clock=clock, salt=salt)
-                self._moves.append("a doubt")
+                self._moves.append("took a receipt to court")
                 return self._play().step()
         return False
 
@@ -459,9 +460,9 @@ class MarketActor:
                 self.wallet.make(due, signed)
         except MoveReverted as refused:
             self._refused.add(due)
-            self._moves.append(f"{type(due).__name__} refused: {refused.reason}")
+            self._moves.append(f"refused, {refused.reason}: {words_of(due)}")
             return False
-        self._moves.append(type(due).__name__)
+        self._moves.append(words_of(due))
         return True
 
     def _leave(self, now: int) -> None:
@@ -476,7 +477,7 @@ class MarketActor:
             self.wallet.make(due, turn=str(exits))
         except MoveReverted:
             return
-        self._moves.append(type(due).__name__)
+        self._moves.append(words_of(due))
         self.keeper.catch_up()
 
     # -- when something may be due again
