@@ -20,8 +20,6 @@ Rule    A checkpoint or round record counts when its file is whole (it carries a
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from pathlib import Path
 
 import msgspec
@@ -30,12 +28,12 @@ from skerry.base.digests import DIGEST_BYTES, digest
 from skerry.base.errors import NodeError
 from skerry.storage.blobs import BlobStore
 from skerry.storage.files import (
-    StorageError,
     make_folder,
     read_file,
     sweep_unfinished,
     write_file,
 )
+from skerry.storage.locks import FileLock
 
 _FOLDERS = ("programs", "blobs", "checkpoints", "rounds", "receipts", "keys")
 
@@ -83,7 +81,7 @@ class RunFolder:
         for name in _FOLDERS:
             make_folder(root / name)
         self.blobs = BlobStore(root / "blobs")
-        self._lock: int | None = None
+        self._lock = FileLock(root / "run.lock")
 
     # -- who may write
 
@@ -93,24 +91,13 @@ class RunFolder:
         Raises:
             RunBusy: another process is it.
         """
-        path = self.root / "run.lock"
-        try:
-            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageError(path, "locking", error) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            self._lock = None
-            raise RunBusy(self.root) from None
+        if not self._lock.take():
+            raise RunBusy(self.root)
         sweep_unfinished(self.root)
 
     def unlock(self) -> None:
         """Let another process be the coordinator; harmless when this one is not."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.free()
 
     # -- records by round
 

@@ -16,7 +16,6 @@ Rule    The lock dies with its process. `node.json` is left by a daemon that was
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import stat
 from pathlib import Path
@@ -28,6 +27,7 @@ from skerry.messages.signing import Sign
 from skerry.node.keys import SEED_BYTES, KeyUnsafe, load_key
 from skerry.storage import StorageError, append_line, make_folder, read_file, write_file
 from skerry.storage.files import sweep_unfinished
+from skerry.storage.locks import FileLock
 
 HOME_VARIABLE = "SKERRY_HOME"
 
@@ -77,7 +77,7 @@ class NodeHome:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._lock: int | None = None
+        self._lock = FileLock(root / "node.lock")
 
     @property
     def key_file(self) -> Path:
@@ -109,24 +109,14 @@ class NodeHome:
             StorageError: the disk refuses.
         """
         make_folder(self.root)
-        path = self.root / "node.lock"
-        try:
-            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageError(path, "locking", error) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self.unlock()
+        if not self._lock.take():
             there = self.presence()
-            raise NodeBusy(self.root, there.pid if there else None) from None
+            raise NodeBusy(self.root, there.pid if there else None)
         sweep_unfinished(self.root)
 
     def unlock(self) -> None:
         """Let another process be this node; harmless when this one is not."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.free()
 
     def appear(self, presence: Presence) -> None:
         """Say to the other programs of this user that the daemon lives."""
