@@ -8,7 +8,8 @@ Rule    A message is named by its digest, so telling it twice changes nothing. W
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -62,18 +63,36 @@ class FolderBoard:
         """Take a message away; who heard it keeps it."""
         (self.root / name).unlink(missing_ok=True)
 
+    def set_aside(self, name: str, job: bytes) -> None:
+        """Keep a message of a job that is over where only `set_aside_of` finds it."""
+        folder = self._aside(job)
+        make_folder(folder)
+        with contextlib.suppress(FileNotFoundError):
+            (self.root / name).replace(folder / name)
+
+    def set_aside_of(self, job: bytes) -> Iterator[MarketMessage]:
+        """Yield what was set aside of a job."""
+        yield from read_messages(sorted(self._aside(job).glob(f"*{SUFFIX}")))
+
+    def _aside(self, job: bytes) -> Path:
+        return self.root / "over" / job.hex()
+
     def hear(self) -> Iterator[MarketMessage]:
         """Yield messages that were not heard yet."""
-        for path in self.files():
-            if path.name in self._heard:
-                continue
-            self._heard.add(path.name)
-            try:
-                message = decode(read_file(path))
-            except (MessageError, StorageError):
-                continue  # no message, or an offer that a newer one has replaced just now
-            if isinstance(message, MarketOffer | MarketClaim | MarketWord):
-                yield message
+        fresh = [path for path in self.files() if path.name not in self._heard]
+        self._heard.update(path.name for path in fresh)
+        yield from read_messages(fresh)
+
+
+def read_messages(paths: Iterable[Path]) -> Iterator[MarketMessage]:
+    """Yield the messages in files; one that is none, or is gone, is passed over."""
+    for path in paths:
+        try:
+            message = decode(read_file(path))
+        except (MessageError, StorageError):
+            continue
+        if isinstance(message, MarketOffer | MarketClaim | MarketWord):
+            yield message
 
 
 def told_offer(offer: Offer, signature: bytes) -> MarketOffer:

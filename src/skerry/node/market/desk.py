@@ -40,7 +40,7 @@ from skerry.node.keys import read_seed
 from skerry.node.market.actor import MarketActor, Ticked
 from skerry.node.market.awarding import award, confirm
 from skerry.node.market.board import FolderBoard
-from skerry.node.market.orders import PLACE_NAME, Asked, Order, Place, Said
+from skerry.node.market.orders import JOINED, PLACE_NAME, Asked, Order, Place, Said
 from skerry.node.market.wallet import Wallet
 from skerry.program import from_bytes
 from skerry.storage import RunFolder, make_folder, read_file, write_file
@@ -48,7 +48,7 @@ from skerry.storage import RunFolder, make_folder, read_file, write_file
 if TYPE_CHECKING:
     from skerry.node.past import PastRun
 
-KEY_NAME, JOINED = "market.key", "joined"
+KEY_NAME = "market.key"
 ACCOUNTS_MAX = 4096
 
 
@@ -163,6 +163,11 @@ class Desk:
         jobs = self.actor.keeper.books.jobs
         return bool(self.followed) and all(jobs[it.job].closed for it in self.followed)
 
+    def over(self, jobs: Sequence[str]) -> tuple[str, ...]:
+        """Return those of some jobs that are closed."""
+        known = self.actor.keeper.books.jobs
+        return tuple(it for it in jobs if (job := known.get(bytes.fromhex(it))) and job.closed)
+
     def close(self) -> None:
         """Let go of all files."""
         self.actor.wallet.outbox.close()
@@ -267,6 +272,8 @@ def obey(desk: Desk, order: Order) -> Said:
             actor.offer(_asked(order))
         case "accounts":
             return Said(address, accounts=desk.accounts())
+        case "over":
+            return Said(address, over=desk.over(order.jobs))
         case "award":
             assert order.asking is not None, "an award needs terms"
             job = award(actor, read_config(Path(order.run)), order.asking)

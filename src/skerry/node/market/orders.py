@@ -37,7 +37,7 @@ class Asked:
     lasts: int = 86_400
 
 
-PLACE_NAME = "place.json"
+PLACE_NAME, JOINED = "place.json", "joined"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         do: "faucet", "stock", "fund", "stand", "offer", "accounts", "award", "confirm", "join",
-            "tick", "end", "leave" or "quit".
+            "over", "tick", "end", "leave" or "quit".
         amount: what tokens in hand, all money in the vault, or free money in it shall come to.
         role: what to offer to be.
         price: least pay.
@@ -82,6 +82,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
         market: address of its market, hexadecimal.
         key: this node's own key, hexadecimal.
         nodes: keys of the nodes that are to run lanes, hexadecimal.
+        jobs: names on the chain of which it is asked, hexadecimal.
     """
 
     do: str
@@ -101,6 +102,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     market: str = ""
     key: str = ""
     nodes: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -115,6 +117,7 @@ class Said(msgspec.Struct, frozen=True):
         wanted: blobs without which a replay takes longer, by job, all hexadecimal; whoever has
             looked for them ticks again.
         accounts: who has money in the vault, hexadecimal.
+        over: those of the jobs asked about that are closed, hexadecimal.
         error: the code of why it did not obey; empty where it did.
         why: the same in words.
         next_step: what to do about it.
@@ -127,6 +130,7 @@ class Said(msgspec.Struct, frozen=True):
     closed: bool = False
     wanted: Mapping[str, tuple[str, ...]] = {}
     accounts: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
     error: str = ""
     why: str = ""
     next_step: str = ""

@@ -5,12 +5,13 @@ What    `Shelf.put` takes a message from elsewhere, `own` finds what this node's
 Why     Whoever asks wants only what is new to it; and a board that anyone may fill is soon full.
 Rule    Room belongs to signers: each has so many messages and no more, and of its offers in one
         role only the newest is passed on. Who has no money in the vault has no room, unless
-        the message is this node's own. When all room is taken, nothing more comes in.
+        the message is this node's own. When all room is taken, nothing more comes in. What is
+        about a job that is over leaves its room, as does an offer that has expired.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -26,6 +27,11 @@ ALL_MAX = 1 << 15
 MARKET_BYTES_MAX = 1024
 
 SignerOf = Callable[[MarketMessage], bytes]
+
+
+def job_of(message: MarketMessage) -> bytes:
+    """Return the job that a message is about; empty for an offer."""
+    return b"" if isinstance(message, MarketOffer) else message.job
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +66,11 @@ class Shelf:
     _names: set[str] = field(default_factory=set)
     _counts: dict[bytes, int] = field(default_factory=dict)
     _offers: dict[tuple[bytes, int], int] = field(default_factory=dict)
+    _over: set[bytes] = field(default_factory=set)
 
     def knows(self, message: MarketMessage) -> bool:
-        """Return whether a message is here, or was and was replaced."""
-        return self.board.name_of(message) in self._names
+        """Return whether a message is here, or is about a job that is over."""
+        return job_of(message) in self._over or self.board.name_of(message) in self._names
 
     def own(self) -> int:
         """Take up what this node's desk told meanwhile; return how many that were."""
@@ -93,9 +100,9 @@ class Shelf:
             return self._put(message, signer)
 
     def _put(self, message: MarketMessage, signer: bytes) -> bool:
-        name = self.board.name_of(message)
-        if name in self._names:
+        if self.knows(message):
             return False
+        name = self.board.name_of(message)
         if len(self._names) >= self.all_max or self._counts.get(signer, 0) >= self.each_max:
             return False
         if isinstance(message, MarketOffer) and not self._is_newer(message, signer):
@@ -119,18 +126,54 @@ class Shelf:
             if not self._is_newer(it.message, it.signer):
                 return
             if before is not None:
-                self._forget(before)
+                self._drop(before)
             self._offers[key] = len(self.held)
         self._counts[it.signer] = self._counts.get(it.signer, 0) + 1
         self.held.append(it)
 
-    def _forget(self, place: int) -> None:
-        """Pass an offer on no more, and take its file away: a newer one has its place."""
-        gone = self.held[place]
+    def _forget(self, place: int) -> Held | None:
+        """Pass a message on no more, and let its signer have the room."""
+        gone, self.held[place] = self.held[place], None
         if gone is not None:
-            self.held[place] = None
+            self._names.discard(gone.name)
             self._counts[gone.signer] -= 1
+        return gone
+
+    def _drop(self, place: int) -> None:
+        gone = self._forget(place)
+        if gone is not None:
             self.board.drop(gone.name)
+
+    # -- what nobody needs any more
+
+    def jobs(self) -> frozenset[bytes]:
+        """Return the jobs that messages here are about."""
+        with self._guard:
+            found = {job_of(it.message) for it in self.held if it is not None}
+        return frozenset(found - {b""})
+
+    def clear(self, over: Collection[bytes], now: int, own: Collection[bytes] = ()) -> None:
+        """Make room: forget jobs that are over, and offers that have expired.
+
+        Args:
+            over: jobs that are closed on the chain.
+            now: the second.
+            own: jobs whose messages are set aside, since a statement is made of them.
+        """
+        with self._guard:
+            self._over |= set(over)
+            for place, it in enumerate(self.held):
+                if it is None:
+                    continue
+                job = job_of(it.message)
+                if isinstance(it.message, MarketOffer) and it.message.expires < now:
+                    self._drop(place)
+                    self._offers.pop((it.signer, it.message.role), None)
+                elif job in own and job in self._over:
+                    self._forget(place)
+                    self.board.set_aside(it.name, job)
+                elif job in self._over:
+                    self._drop(place)
 
     @property
     def upto(self) -> int:

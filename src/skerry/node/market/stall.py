@@ -26,7 +26,7 @@ from skerry.node.clocks import wall_seconds
 from skerry.node.market.board import FolderBoard
 from skerry.node.market.carriage import Carriage, Dial
 from skerry.node.market.desk_process import DeskDied, DeskRefused
-from skerry.node.market.orders import Order, Place, Said
+from skerry.node.market.orders import JOINED, Order, Place, Said
 from skerry.node.market.shelf import Shelf, SignerOf
 from skerry.storage import make_folder, write_file
 
@@ -35,6 +35,7 @@ IDLE_SECONDS = 20.0
 BUSY_SECONDS = 2.0
 LEAST_SECONDS = 0.3
 FETCH_SECONDS = 6.0
+ASKED_MAX = 4096
 
 Fetch = Callable[[Sequence[bytes]], Awaitable[object]]
 Told = Callable[[str, dict[str, object]], None]
@@ -248,11 +249,23 @@ class Stall:
         for move in said.moves:
             self.told("move", {"words": move})
         self.ticked()
+        await self._clear_board()
         if said.wanted:
             await self._fetch(said.wanted)
             self.stir()
         idle = IDLE_SECONDS if said.closed or not self.jobs else BUSY_SECONDS
         return idle if said.wake is None else min(idle, max(0.0, said.wake - wall_seconds()))
+
+    async def _clear_board(self) -> None:
+        """Forget what is about jobs that are closed, or nobody would have room in the end."""
+        shelf = self.carriage.shelf
+        if shelf is None:
+            return
+        asked = tuple(sorted(it.hex() for it in shelf.jobs()))[:ASKED_MAX]
+        over = (await self.line.ask(Order("over", jobs=asked))).over if asked else ()
+        own = [it for it in over if (self.folder / JOINED / f"{it}.json").is_file()]
+        names, kept = (list(map(bytes.fromhex, it)) for it in (over, own))
+        await asyncio.to_thread(shelf.clear, names, wall_seconds(), kept)
 
     async def _fetch(self, wanted: Mapping[str, Sequence[str]]) -> None:
         for job, names in wanted.items():

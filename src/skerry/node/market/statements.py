@@ -195,7 +195,8 @@ class Ledgers:
         )
         for record, receipts in Following(name, RunFolder(run)).rounds():
             made.on_round(record, receipts)
-        for message in FolderBoard(Path(self.place.board)).hear():
+        board = FolderBoard(Path(self.place.board))
+        for message in (*board.hear(), *board.set_aside_of(name)):
             if isinstance(message, MarketClaim) and message.job == name:
                 made.on_claim(message)
             elif isinstance(message, MarketWord) and message.job == name:
