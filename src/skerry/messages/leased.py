@@ -6,7 +6,8 @@ What    `Assignment` gives a node its part of a job. `Follow` asks for the commi
 Why     Nodes share no files: what one must know to go on in another's place has to be sent, and
         who said it must be beyond doubt.
 Rule    A fence counts the job's coordinators from 1 and only grows. Two different records that one
-        signer signed for one fence and round prove a double game.
+        signer signed for one fence and round prove a double game. When a job goes back to an
+        earlier round, the next turn has higher fences, so that signing a round again is none.
 Pure    Frozen structs.
 """
 
@@ -30,6 +31,8 @@ from skerry.messages.receipts import SHARDS_MAX, Receipt
 from skerry.messages.rounds import LANES_MAX, Digests, Lane, Round, RoundRecord, RunConfig, Text
 
 NODES_MAX = 1 << 10
+TURNS_MAX = 1 << 8
+FENCES = 1 << 16  # of one turn
 FILES_MAX = 1 << 14
 TOLD_MAX = 1 << 14
 COMMITTED_BYTES_MAX = 1 << 26
@@ -82,7 +85,8 @@ class Assignment(SignedMessage, frozen=True, kw_only=True, tag="assignment/1"):
 
     Attributes:
         config: the run's terms; their digest names the job.
-        revision: grows when nodes are added; the highest counts.
+        kept: rounds that stayed, each time that the job went back to an earlier round.
+        earlier: keys of the nodes whose records of the kept rounds count, ascending.
         programs: blobs of the canonical Programs, by what they are for, ascending by name.
         files: blobs of the prepared data, by the names of the files.
         nodes: the leased nodes; the first coordinates first, the next ones stand by in this order.
@@ -94,7 +98,8 @@ class Assignment(SignedMessage, frozen=True, kw_only=True, tag="assignment/1"):
     """
 
     config: RunConfig
-    revision: Count = 0
+    kept: Annotated[tuple[Round, ...], Meta(max_length=TURNS_MAX)] = ()
+    earlier: Annotated[tuple[PublicKey, ...], Meta(max_length=NODES_MAX)] = ()
     programs: NamedDigests
     files: Annotated[tuple[tuple[FileName, Digest], ...], Meta(max_length=FILES_MAX)] = ()
     nodes: Annotated[tuple[NodeAddress, ...], Meta(min_length=1, max_length=NODES_MAX)]
@@ -105,10 +110,20 @@ class Assignment(SignedMessage, frozen=True, kw_only=True, tag="assignment/1"):
     hold_rounds: Round = 5
 
     def __post_init__(self) -> None:
-        """Refuse a node that is named twice."""
+        """Refuse a node that is named twice, and a past that no job has."""
         every = (*self.nodes, *self.observers)
         if len({node.key for node in every}) != len(every):
             raise ValueError("a node is assigned twice")
+        require_ascending("earlier", self.earlier)
+        if any(it >= self.config.rounds for it in self.kept):
+            raise ValueError("a job that goes back has a round to do again")
+        if self.earlier and not self.kept:
+            raise ValueError("a job that never went back has no earlier nodes")
+
+    @property
+    def revision(self) -> int:
+        """How often the job went back; of two assignments the higher one counts."""
+        return len(self.kept)
 
 
 class Assigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="assigned/1"):

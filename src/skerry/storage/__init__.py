@@ -12,6 +12,7 @@ from skerry.storage.blobs import BlobMissing, BlobStore, blob_digest
 from skerry.storage.files import StorageError, make_folder, read_file, write_file
 from skerry.storage.folder import Checkpoint, RunBusy, RunFolder
 from skerry.storage.log import append_line, append_lines, read_lines
+from skerry.storage.rewind import copy_rounds, cut_rounds
 
 __all__ = [
     "BlobMissing",
@@ -23,6 +24,8 @@ __all__ = [
     "append_line",
     "append_lines",
     "blob_digest",
+    "copy_rounds",
+    "cut_rounds",
     "make_folder",
     "read_file",
     "read_lines",

@@ -16,12 +16,19 @@ from skerry.node.events import RoundFinished, RunEvent
 from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult
 from skerry.node.network.desk import Desk
+from skerry.node.network.gathering import gather_kept
 from skerry.node.network.part import Identity
 from skerry.node.network.roads import Roads
-from skerry.node.network.submitter import NetworkTerms, submit_job
+from skerry.node.network.submitter import (
+    FIRST,
+    NetworkTerms,
+    Turn,
+    kept_assignment,
+    submit_job,
+)
 from skerry.node.processes import Death
 from skerry.node.worker import work
-from skerry.storage import RunFolder
+from skerry.storage import RunFolder, cut_rounds
 from skerry.transport import Link, LinkLost, LinkRefused, MemoryTransport, TcpTransport
 from skerry.transport.memory import MemoryLink
 
@@ -136,6 +143,9 @@ class Ring:
     observers: int = 0
     holders: int = 1
     hold_rounds: int = 3
+    turn: Turn = FIRST
+    leased: tuple[int, ...] = ()  # indices of the nodes that run lanes; at first the first `count`
+    again: Callable[[Ring], None] | None = None
     on_event: Callable[[Ring, RunEvent], None] = lambda ring, event: None
     nodes: list[Node] = field(default_factory=list)
     events: list[RunEvent] = field(default_factory=list)
@@ -149,6 +159,12 @@ class Ring:
     def rounds(self) -> list[int]:
         """The rounds that the submitter was told of."""
         return [event.round for event in self.events if isinstance(event, RoundFinished)]
+
+    def go_back(self, kept: int, *leased: int) -> None:
+        """Let the job go back: the first `kept` rounds stay, and these nodes are leased."""
+        former = {node.address.key for node in self.nodes if node.address is not None}
+        self.turn = Turn((*self.turn.kept, kept), tuple(sorted(former)))
+        self.leased = leased
 
     def kill(self, index: int, *, disk: bool = False) -> None:
         """Kill a node soon."""
@@ -172,6 +188,8 @@ class Ring:
                 if lose_at is not None:
                     await self._submit_and_vanish(shared, addresses, lose_at)
                 result = await self._submit(shared, addresses)
+                if self.again is not None:
+                    result = await self._do_again(shared, addresses, result)
                 for node in self.nodes[self.count :]:  # the last rounds may still be on the way
                     assert node.desk is not None
                     await asyncio.gather(*node.desk._living.values())
@@ -197,10 +215,11 @@ class Ring:
                 RunFolder(self.root / "submitter"),
                 None,
                 NetworkTerms(
-                    addresses[: self.count],
+                    [addresses[at] for at in self.leased or range(self.count)],
                     addresses[self.count :],
                     holders=self.holders,
                     hold_rounds=self.hold_rounds,
+                    turn=self.turn,
                 ),
                 listen,
                 Roads(transport),
@@ -208,6 +227,25 @@ class Ring:
             )
         finally:
             transport.cut()
+
+    async def _do_again(
+        self, shared: MemoryTransport, addresses: list[NodeAddress], result: RunResult
+    ) -> RunResult:
+        """Let the job go back as `again` says, and run it to its end once more."""
+        assert self.again is not None
+        while self.again is not None:
+            again, self.again = self.again, None
+            again(self)
+            kept, folder = self.turn.kept[-1], RunFolder(self.root / "submitter")
+            before = kept_assignment(folder, self.job)
+            assert before is not None
+            await gather_kept(folder, before, Roads(NodeTransport(shared)), kept)
+            cut_rounds(self.root / "submitter", kept)
+            for name in ("closed", "assignment"):
+                (self.root / "submitter" / name).unlink()
+            self.events.clear()
+            result = await self._submit(shared, addresses)
+        return result
 
     async def _submit_and_vanish(
         self, shared: MemoryTransport, addresses: list[NodeAddress], at: int

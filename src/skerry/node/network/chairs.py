@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from skerry.messages.leased import Chair
 
 
-def first_chair(job: bytes, order: Sequence[bytes]) -> Chair:
-    """Return who coordinates a job that nobody has coordinated yet."""
-    return Chair(job, 1, order[0])
+def first_chair(job: bytes, order: Sequence[bytes], fence: int = 1) -> Chair:
+    """Return who coordinates a job that nobody has coordinated yet, under its first fence."""
+    return Chair(job, fence, order[0])
 
 
 def successors(order: Sequence[bytes], lost: Chair) -> list[Chair]:

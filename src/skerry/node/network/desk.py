@@ -3,12 +3,16 @@
 What    `Desk.answer(link, call)` serves the purposes "lease", "run", "watch" and "blobs".
         `Desk.resume` goes on with the jobs that a kill interrupted.
 Why     One node may have parts in several jobs; each call names the one it is about.
+Rule    A job goes back to an earlier round when whoever submitted it says so. The part before ends,
+        its folder stays as it was, and the next one begins in a folder of its own with the rounds
+        that stay.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,13 +27,33 @@ from skerry.node.network.part import Identity, Part
 from skerry.node.network.pay import NotPaidHere, Paymaster, Unpaid, signers_of
 from skerry.node.network.roads import Roads, hear, say
 from skerry.node.network.staff import Staffing
-from skerry.storage import read_file
+from skerry.node.network.trust import stays
+from skerry.storage import copy_rounds, read_file
 from skerry.transport import Link
 
 PURPOSES = ("lease", "run", "watch", "blobs")
 _GIVE_TRIES = 20
 _GIVE_SECONDS = 1.0
 _NOT_HERE = "this node has no part in that job"
+
+
+class NotTheSubmitter(PeerError):
+    """A job shall go back to an earlier round, and another than its submitter says so."""
+
+    code = "peer.submitter"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "only who submitted a job can let it go back to an earlier round",
+            next_step="run the job from the folder in which it was started",
+        )
+
+
+def _turn_back(before: Path, root: Path, kept: int) -> None:
+    """Make the folder of a job's next turn from that of the one before."""
+    if not (root / "assignment").is_file():
+        shutil.rmtree(root, ignore_errors=True)  # a kill left it half made
+        copy_rounds(before, root, kept, blobs=True)
 
 
 class Desk:
@@ -62,13 +86,19 @@ class Desk:
         self.parts: dict[bytes, Part] = {}
         self._living: dict[bytes, asyncio.Task[None]] = {}
         self._passing: set[asyncio.Task[None]] = set()
+        self._turning = asyncio.Lock()
 
     def resume(self) -> None:
         """Go on with the jobs that are kept in the node's folder."""
+        latest: dict[bytes, Assignment] = {}
         for path in sorted((self._root / "jobs").glob("*/assignment")):
             with contextlib.suppress(PeerError):
                 found = decode_as(Assignment, read_file(path), bytes_max=COMMITTED_BYTES_MAX)
-                self._begin(found)
+                before = latest.get(found.config.job)
+                if before is None or before.revision < found.revision:
+                    latest[found.config.job] = found
+        for assignment in latest.values():
+            self._begin(assignment)
 
     async def close(self) -> None:
         """Leave all jobs as they are; others go on with them."""
@@ -77,12 +107,36 @@ class Desk:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _take(self, assignment: Assignment) -> Part:
+        """Return this node's part in a job, or in the latest turn of one that went back.
+
+        Raises:
+            NotTheSubmitter: somebody else wants a job to go back.
+        """
+        async with self._turning:
+            part = self.parts.get(assignment.config.job)
+            if part is None:
+                return self._begin(assignment)
+            if assignment.revision <= part.assignment.revision:
+                return part
+            if assignment.signer != part.assignment.signer:
+                raise NotTheSubmitter
+            part.end()
+            living = self._living[part.job]
+            living.cancel()
+            await asyncio.gather(living, return_exceptions=True)
+            kept = stays(assignment.kept, part.assignment.revision)
+            root = self._folder(assignment)
+            await asyncio.to_thread(_turn_back, part.folder.root, root, kept)
+            self._told(f"job {short(part.job)} goes back: {kept} of its rounds stay")
+            return self._begin(assignment)
+
+    def _folder(self, assignment: Assignment) -> Path:
+        turn = f"-{assignment.revision}" if assignment.revision else ""
+        return self._root / "jobs" / (assignment.config.job.hex()[:16] + turn)
+
     def _begin(self, assignment: Assignment) -> Part:
-        job = assignment.config.job
-        if job in self.parts:
-            self.parts[job].take(assignment)
-            return self.parts[job]
-        root = self._root / "jobs" / job.hex()[:16]
+        job, root = assignment.config.job, self._folder(assignment)
         part = Part(root, assignment, self._me, self._roads, self._staff, self._told)
         self.parts[job] = part
         self._living[job] = asyncio.ensure_future(self._live(part))
@@ -162,11 +216,11 @@ class Desk:
             return
         try:
             await self._confirm(assignment)
+            part = await self._take(assignment)
         except SkerryError as error:
             self._told(f"an assignment was refused: {error.message}")
             await say(link, Refusal(error.code, error.message[:1024], error.next_step[:1024]))
             return
-        part = self._begin(assignment)
         self._pass_on(assignment)
         await part.stocked.wait()
         await say(link, Assigned(part.job, part.assignment.revision))

@@ -44,6 +44,7 @@ from skerry.node.network.replica import FolderPast, Replica
 from skerry.node.network.roads import Roads, hear, say
 from skerry.node.network.staff import Staffing
 from skerry.node.network.stocking import unpack
+from skerry.node.network.trust import Trust
 from skerry.node.processes import Death
 from skerry.node.session import SECRET_BYTES
 from skerry.storage import RunFolder, append_line, read_file, write_file
@@ -97,7 +98,8 @@ class Part:
         self.pantry = Pantry(self.folder.blobs, self.job, roads, self._sources)
         runs = any(node.key == me.key for node in assignment.nodes)
         holds: Holds = "updates" if runs else "records"  # who runs nothing can do without updates
-        self.replica = Replica(self.folder, self.config, self.order, holds)
+        self.trust = Trust.of(assignment)
+        self.replica = Replica(self.folder, self.config, self.trust, holds)
         self.past = FolderPast(self.replica)
         self.programs: Mapping[bytes, bytes] = {}
         self.stocked = asyncio.Event()
@@ -122,25 +124,16 @@ class Part:
         return [node for node in self.assignment.nodes if node.key != self.me.key]
 
     def _sources(self) -> list[NodeAddress]:
-        source = self.assignment.source
-        return [*self.others, *([source] if source is not None else [])]
-
-    def take(self, assignment: Assignment) -> None:
-        """Take a later revision of the assignment."""
-        if assignment.revision > self.assignment.revision:
-            self.assignment = assignment
-            self.replica.signers = self.order
-            self._keep_assignment()
-
-    def _keep_assignment(self) -> None:
-        write_file(self.folder.root / "assignment", encode(self.assignment))
+        it = self.assignment
+        observing = [node for node in it.observers if node.key != self.me.key]
+        return [*self.others, *observing, *([it.source] if it.source is not None else [])]
 
     # -- the whole sentence
 
     async def live(self) -> Closed:
         """Do this node's part until the job is closed, and return how it ended."""
         self.folder.lock()
-        self._keep_assignment()
+        write_file(self.folder.root / "assignment", encode(self.assignment))
         secret = os.urandom(SECRET_BYTES)
         loopback = TcpTransport(secret)
         try:
@@ -187,10 +180,13 @@ class Part:
         if heard is not None and heard.node == self.me.key:  # the others think that I still do
             heard = successors(self.order, heard)[-1]
         begun = heard or self._remembered()
-        sure = begun or first_chair(self.job, self.order)
+        sure = begun or first_chair(self.job, self.order, self.trust.fences.start)
         # Who has just been leased may be called before the others have heard of the job.
         now = asyncio.get_running_loop().time
         patient_until = now() + (0.0 if begun else _FIRST_SECONDS)
+        while self.replica.round < self.trust.stays and now() < patient_until:
+            await asyncio.sleep(_AGAIN_SECONDS)  # who has the rounds that stay may come yet
+            await self._catch_up()
         trying = [sure]
         held: set[int] = set()
         while self.replica.closed is None:
@@ -254,7 +250,8 @@ class Part:
                 seen = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
             if not isinstance(seen, Chair) or seen.job != self.job:
                 raise MessageUnexpected("it did not say who coordinates")
-            if seen.node != node.key or not seen.fence:  # it may still know how the job ended
+            # One that does not coordinate now may still know how the job ended.
+            if seen.node != node.key or seen.fence not in self.trust.fences:
                 return await self._ask(node, self.replica.round)
             self._confirm(seen)
             self._upward = link
@@ -309,7 +306,7 @@ class Part:
                 await say(link, Follow(self.job, first, live=False))
                 async with asyncio.timeout(self.roads.seconds):
                     seen = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
-                if isinstance(seen, Chair) and seen.fence:
+                if isinstance(seen, Chair) and seen.fence in self.trust.fences:
                     claim = seen
                 await self._adopt_all(link)
             finally:
@@ -438,6 +435,11 @@ class Part:
             await asyncio.gather(sending, return_exceptions=True)
             self._followers.discard(sending)
             await link.close()
+
+    def end(self) -> None:
+        """Let go of whoever is served, since the job goes on from an earlier round elsewhere."""
+        for task in [*self._followers, *self._coordinating, *self._keeping]:
+            task.cancel()
 
     def _claim(self) -> Chair:
         """Return who coordinates as far as this node knows; fence 0 where it does not."""

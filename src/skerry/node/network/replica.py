@@ -11,7 +11,7 @@ Rule    A round is adopted in order and only when its record and receipts are si
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from skerry.messages.rounds import RoundRecord, RunConfig
 from skerry.messages.signing import check_signature, signed_digest
 from skerry.messages.wire import MessageError, decode_as, encode
 from skerry.node.ledger import Holds, Ledger, read_record, receipt_kind
+from skerry.node.network.trust import Trust
 from skerry.storage import Checkpoint, RunFolder, append_lines, read_file, write_file
 
 _BEHIND_SECONDS = 10.0
@@ -56,7 +57,7 @@ class Replica:
     Args:
         folder: the job's folder on this node.
         config: the run's terms.
-        signers: keys whose records count.
+        trust: whose records count.
         holds: what must be here for a round to count; see `Ledger`.
     """
 
@@ -64,13 +65,13 @@ class Replica:
         self,
         folder: RunFolder,
         config: RunConfig,
-        signers: Collection[bytes],
+        trust: Trust,
         holds: Holds = "updates",
     ) -> None:
         self.folder = folder
         self.config = config
         self.job = config.job
-        self.signers = signers
+        self.trust = trust
         self._holds = holds
         self.closed: Closed | None = None
         self._changed = asyncio.Condition()
@@ -134,8 +135,10 @@ class Replica:
 
     def _check(self, said: Committed) -> None:
         signed = said.record
-        if signed.record.job != self.job or signed.signer not in self.signers:
-            raise RecordRefused("it is of another job or signer")
+        if signed.record.job != self.job:
+            raise RecordRefused("it is of another job")
+        if (doubt := self.trust.doubt(signed)) is not None:
+            raise RecordRefused(doubt)
         check_signature(signed)
         due = [name for lane in signed.record.lanes for name in lane.receipts]
         if [signed_digest(receipt) for receipt in said.receipts] != due:

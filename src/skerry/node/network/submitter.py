@@ -44,6 +44,7 @@ from skerry.node.network.pantry import Pantry
 from skerry.node.network.pay import Paymaster, signers_of
 from skerry.node.network.replica import Replica
 from skerry.node.network.roads import Roads, hear, say
+from skerry.node.network.trust import Trust
 from skerry.node.telling import Watch
 from skerry.program import to_bytes
 from skerry.storage import (
@@ -91,6 +92,22 @@ class JobGone(NodeError):
 
 
 @dataclass(frozen=True)
+class Turn:
+    """One stretch of a job: the first, or one after it went back to an earlier round.
+
+    Attributes:
+        kept: rounds that stayed, each time that it went back.
+        earlier: keys of the nodes that were leased before, ascending.
+    """
+
+    kept: tuple[int, ...] = ()
+    earlier: tuple[bytes, ...] = ()
+
+
+FIRST = Turn()
+
+
+@dataclass(frozen=True)
 class NetworkTerms:
     """Where a job is given.
 
@@ -100,6 +117,7 @@ class NetworkTerms:
         awarded: where the money lies; None where nobody is paid.
         holders: how many other nodes keep a lane's own state.
         hold_rounds: rounds between two such times.
+        turn: how often the job went back to an earlier round, and what stays.
     """
 
     nodes: Sequence[NodeAddress]
@@ -107,6 +125,7 @@ class NetworkTerms:
     awarded: Awarded | None = None
     holders: int = 1
     hold_rounds: int = 5
+    turn: Turn = FIRST
 
 
 async def submit_job(
@@ -155,9 +174,7 @@ async def submit_job(
             assignment = sign(unsigned, by)
             await _give(assignment, roads)
             write_file(folder.root / "assignment", encode(assignment))
-        replica = Replica(
-            folder, job.config, [node.key for node in assignment.nodes], holds="records"
-        )
+        replica = Replica(folder, job.config, Trust.of(assignment), holds="records")
         for line in read_lines(folder.log):  # what an earlier session was told
             if line.get("type") == "started":
                 watch(msgspec.convert(line, type=RunEvent))
@@ -204,6 +221,8 @@ def _assignment(
     return Assignment(
         signer=me.key,
         config=job.config,
+        kept=terms.turn.kept,
+        earlier=terms.turn.earlier,
         programs=tuple(programs),
         files=tuple(files),
         nodes=tuple(terms.nodes),
