@@ -26,7 +26,7 @@ EVM = "cancun"
 
 # What gets deployed; every other file in contracts/ is a module of these.
 DEPLOYED = (
-    "token", "vault", "market", "evidence", "arithmetic", "adjudicator", "folds", "wiring", "feeds",
+    "token", "vault", "market", "evidence", "registry", "arithmetic", "adjudicator", "folds", "wiring", "feeds",
     "walk_steps", "walk_values", "verdicts", "court",
 )  # fmt: skip
 

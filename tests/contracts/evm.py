@@ -72,7 +72,7 @@ def made_by(deployer: bytes, nonce: int) -> bytes:
 
 @dataclass
 class Chain:
-    """Token, vault and market; the court is a party."""
+    """Token, vault, market and what they stand with; the court is a party."""
 
     limits: Limits = field(default_factory=Limits)
     token: str = "token"
@@ -82,7 +82,7 @@ class Chain:
         self.evm = pyrevm.EVM(spec_id="CANCUN")
         self.evm.set_balance(hexed(DEPLOYER), 10**24)
         self.kinds = {"token": contract(self.token), "vault": contract("vault")}
-        self.kinds |= {name: contract(name) for name in ("market", "evidence")}
+        self.kinds |= {name: contract(name) for name in ("market", "evidence", "registry")}
         self.at: dict[str, bytes] = {}
         vault, market, evidence = (made_by(DEPLOYER, at) for at in (1, 2, 3))
         self._deploy("token")
@@ -90,6 +90,7 @@ class Chain:
         limits = (self.limits.phase_min, self.limits.window_max, self.limits.lease_max)
         self._deploy("market", vault, COURT, evidence, *limits)
         self._deploy("evidence")
+        self._deploy("registry", vault, market)
         assert (self.at["vault"], self.at["market"]) == (vault, market)
 
     def _deploy(self, name: str, *arguments: Any) -> None:

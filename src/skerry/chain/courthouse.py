@@ -32,7 +32,7 @@ from skerry.verify.terms import Arities
 # Chosen from the gas of each level: a round costs two transactions whatever its arity, and a root
 # about 1,300 gas.
 ARITIES = Arities(steps=8, names=8, outputs=32, nodes=64, leaves=32, runs=256)
-MONEY = ("token", "vault", "market", "evidence")
+MONEY = ("token", "vault", "market", "evidence", "registry")
 
 
 @dataclass(frozen=True, slots=True)

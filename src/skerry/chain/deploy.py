@@ -124,7 +124,7 @@ def made_address(deployer: bytes, nonce: int) -> bytes:
 
 
 def money(limits: Limits, *, token: bytes | None = None, court: bytes | None = None) -> list[Step]:
-    """Return the steps for the money: a token of ours unless one is named, vault, market, evidence.
+    """Return the steps for the money: a token of ours unless one is named, and what stands on it.
 
     Args:
         limits: what holds for good.
@@ -140,7 +140,12 @@ def money(limits: Limits, *, token: bytes | None = None, court: bytes | None = N
     def market(at: Addresses) -> Sequence[Any]:
         return (at["vault"], court or at["court"], at["evidence"], *bounds)
 
-    plan = [Step("vault", vault), Step("market", market), Step("evidence", lambda at: ())]
+    plan = [
+        Step("vault", vault),
+        Step("market", market),
+        Step("evidence", lambda at: ()),
+        Step("registry", lambda at: (at["vault"], at["market"])),
+    ]
     return [*steps, *plan]
 
 

@@ -17,9 +17,9 @@ from skerry.node.daemon.daemon import Daemon, NodeStart
 from skerry.node.daemon.home import NodeHome
 from skerry.node.daemon.host import Service
 from skerry.node.daemon.jobs import JobService
-from skerry.node.daemon.looking import find_invite
+from skerry.node.daemon.looking import find_invite, registered
 from skerry.node.daemon.settings import NodeSettings, SettingsWrong, read_settings
-from skerry.node.market.service import MarketService, MarketWay, market_of
+from skerry.node.market.service import MarketService, MarketWay, registry_of
 from skerry.storage import read_file
 
 
@@ -36,8 +36,10 @@ def join_command(
     node = NodeHome(home.expanduser())
     settings = chosen_settings(node, roles, listen, chain)
     given = find_invite(invite) if invite else None
-    registry = named_market(settings)
+    registry = named_registry(settings)
     daemon = Daemon(node, settings, given, registry, services=services_of(settings, given))
+    if given is not None:
+        daemon.registered = lambda: registered(given)
     if as_json:
         daemon.note = lambda kind, facts: console.show_json({"event": kind, **facts})
     else:
@@ -62,14 +64,14 @@ def chosen_settings(
         raise SettingsWrong(node.settings, str(error)) from None
 
 
-def named_market(settings: NodeSettings) -> bytes | None:
-    """Return the market of the manifest that the owner names, for the invites of this node.
+def named_registry(settings: NodeSettings) -> bytes | None:
+    """Return the registry of the manifest that the owner names, for the invites of this node.
 
     Raises:
         StorageError: the file cannot be read.
     """
     path = settings.market.manifest
-    return market_of(read_file(Path(path).expanduser())) or None if path else None
+    return registry_of(read_file(Path(path).expanduser())) or None if path else None
 
 
 def services_of(settings: NodeSettings, invite: Invite | None) -> list[Service]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from skerry.chain.rpc import Rpc
 from skerry.messages.market import MarketOffer
 from skerry.node.clocks import RealClock
 from skerry.node.daemon.home import NodeHome
-from skerry.node.daemon.local_network import LocalNetwork
+from skerry.node.daemon.local_network import LocalNetwork, LocalNode
 from skerry.node.market.board import FolderBoard
 from skerry.node.market.statements import earnings_of
 from skerry.storage import make_folder
@@ -134,6 +134,33 @@ def kill_desk(daemon: int) -> None:
             os.kill(int(pid), signal.SIGKILL)
             return
     raise AssertionError("it has no desk")
+
+
+def test_a_network_whose_seeds_are_gone_is_found_by_the_chain(tmp_path: Path) -> None:
+    async def case(network: LocalNetwork, heard: Heard) -> None:
+        await until(heard, *entered("node-1", "node-2"))
+        os.kill(network.seed.pid, signal.SIGKILL)
+        await until(heard, ("seed", "was killed by signal 9"))
+        late = LocalNode("node-3")
+        network.nodes.append(late)
+        await network.launch(late)
+        words = [it async for it in heard_of(heard, "node-3", "market in the market as")]
+        assert any("the chain's registry names 2 nodes" in it for it in words)
+        seen = json.loads(await asyncio.to_thread(skerry, "nodes", network.invite, "--json"))
+        there = {it["announcement"]["signer"] for it in seen["nodes"]}
+        assert {it.key for it in network.nodes} <= there
+
+    with_market(tmp_path / "net", 2, case)
+
+
+async def heard_of(heard: Heard, name: str, last: str) -> AsyncIterator[str]:
+    """Yield what a node tells until it has told the last of it."""
+    async with asyncio.timeout(60):
+        words = ""
+        while not words.startswith(last):
+            who, words = await heard.get()
+            if who == name:
+                yield words
 
 
 def test_contracts_that_are_not_ours_get_no_money(tmp_path: Path) -> None:

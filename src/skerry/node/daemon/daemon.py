@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from skerry.base.digests import digest
-from skerry.base.errors import NodeError
+from skerry.base.errors import NodeError, SkerryError
 from skerry.membership import SKEW_SECONDS_MAX, Roster
 from skerry.messages.membership import (
     SEEDS_MAX,
@@ -90,13 +90,14 @@ class Daemon:
         home: its folder.
         settings: what its owner set.
         invite: the way into the network; None where this node is the first.
-        registry: address of the market's contract, for invites; None takes the invite's.
+        registry: the chain's list of nodes, for invites; None takes the invite's.
         services: the parts that live in it, in the order in which they are started.
         transport: makes the transport of a seed; iroh unless told otherwise.
         wall: Unix time in milliseconds by this machine.
         note: is told each event of the node's log.
         rate: integer operations a second that were measured here; 0 where none were.
         contact_seconds: how long a node that knows nobody tries to reach its seeds.
+        registered: asks the chain where others can be called; used where no seed answers.
     """
 
     home: NodeHome
@@ -109,6 +110,7 @@ class Daemon:
     note: Callable[[str, dict[str, object]], None] = lambda kind, facts: None
     rate: int = 0
     contact_seconds: float = FIRST_CONTACT_SECONDS
+    registered: Callable[[], Sequence[str]] = tuple
     gossip: Gossip | None = None
     lending: Lending | None = None
     chain_address: bytes | None = None
@@ -270,6 +272,8 @@ class Daemon:
         Raises:
             SeedsUnreachable, ClockWrong: see `live`.
         """
+        alone = self.invite is None and not gossip.seeds
+        asked = not gossip.seeds and not alone and await self._ask_registry(gossip)
         if not gossip.seeds:
             return
         began, clock = gossip.clock.now(), gossip.clock
@@ -277,6 +281,10 @@ class Daemon:
             knew = len(gossip.roster.entries) > 1
             if self._stop.is_set() or knew:
                 return
+            if clock.now() - began > self.contact_seconds / 2 and not asked:
+                asked = True
+                if await self._ask_registry(gossip):
+                    began = clock.now()
             if clock.now() - began > self.contact_seconds:
                 raise SeedsUnreachable(
                     dict(gossip.reached) or dict.fromkeys(gossip.seeds, "silent")
@@ -285,6 +293,21 @@ class Daemon:
         offset = gossip.offset_seen_ms // 1000
         if abs(offset) > SKEW_SECONDS_MAX:
             raise ClockWrong(offset)
+
+    async def _ask_registry(self, gossip: Gossip) -> bool:
+        """Add the nodes that the chain's registry names to those to call; return whether any is."""
+        try:
+            found = await asyncio.to_thread(self.registered)
+        except SkerryError as error:
+            self._tell("registry", {"reason": error.message})
+            return False
+        own = gossip.mine.endpoints if gossip.mine else ()
+        more = [it for it in found if it not in gossip.seeds and it not in own]
+        gossip.seeds = [*gossip.seeds, *more]
+        if more:
+            words = f"no seed answers; the chain's registry names {len(more)} nodes"
+            self._tell("registry", {"words": words})
+        return bool(more)
 
     # -- what is told
 

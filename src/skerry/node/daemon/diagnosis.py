@@ -24,7 +24,7 @@ from skerry.membership import SKEW_SECONDS_MAX
 from skerry.messages.membership import Invite
 from skerry.node.daemon.daemon import ClockWrong
 from skerry.node.daemon.home import NodeHome
-from skerry.node.daemon.looking import look, stranger
+from skerry.node.daemon.looking import look, reachable, stranger
 from skerry.node.daemon.memory import NodeMemory
 from skerry.node.daemon.settings import read_settings
 from skerry.node.daemon.switchboard import open_call
@@ -217,7 +217,7 @@ async def _asked_manifest(invite: Invite | None) -> bytes:
         return await open_call(transport, address, purpose)
 
     try:
-        for seed in invite.seeds if invite else ():
+        for seed in (await reachable(transport, invite)).seeds if invite else ():
             with contextlib.suppress(PeerError, TimeoutError):
                 if found := await ask_manifest(dial, seed):
                     return found

@@ -156,7 +156,7 @@ class LocalNetwork:
         """Return a node's settings; only the seed is told where the contracts are."""
         lines = ["[limits]", f"share = {max(1, len(self.nodes))}"]
         if self.manifest is not None:
-            lines += ["[market]", "faucet = true"]
+            lines += ["[market]", "faucet = true", "listed = true"]
         if self.manifest is not None and node is self.seed:
             lines += [f"manifest = {str(self.manifest)!r}"]
         return "\n".join(lines) + "\n"

@@ -4,7 +4,8 @@ What    `find_invite(text)` turns what a person writes into an invite; `ask_rost
         the announcements that its seeds know; `look(invite)` also asks every node whether it lives.
 Why     `skerry nodes`, `skerry doctor` and `skerry run --network` need the roster without being a
         node: they have no folder, no place in it, and are gone after the question.
-Rule    The first seed that answers suffices. Every announcement is checked as a node would.
+Rule    The first seed that answers suffices; where none does, the chain's registry names others.
+        Every announcement is checked as a node would.
 Units   Milliseconds for round trips, seconds of Unix time.
 """
 
@@ -19,12 +20,14 @@ from pathlib import Path
 
 import msgspec
 
-from skerry.base.errors import NodeError, PeerError
+from skerry.base.chance import Chance
+from skerry.base.errors import NodeError, PeerError, SkerryError
 from skerry.membership import AnnouncementRefused, Roster, check_announcement
 from skerry.membership.skew import sample_ms
 from skerry.messages.membership import (
     INVITE_PREFIX,
     NOTHING,
+    SEEDS_MAX,
     Announcement,
     Invite,
     RosterNews,
@@ -127,22 +130,62 @@ def stranger() -> IrohTransport:
 
 
 async def ask_roster(transport: Transport, invite: Invite) -> tuple[Announcement, ...]:
-    """Return who is there, as the first seed that answers says.
+    """Return who is there, as the first seed, or node of the registry, that answers says.
 
     Raises:
         NobodyAnswered: with the reason for each seed.
     """
     tried: dict[str, str] = {}
-    for seed in invite.seeds:
+    news = await _first_answer(transport, invite.seeds, tried)
+    if news is None:
+        news = await _first_answer(transport, await _by_registry(invite, tried), tried)
+    if news is None:
+        raise NobodyAnswered(tried or {"no seed": "the invite names none"})
+    return _sound(news.announcements, invite.network)
+
+
+async def reachable(transport: Transport, invite: Invite) -> Invite:
+    """Return an invite with the registry's nodes first, where none of its seeds answers."""
+    tried: dict[str, str] = {}
+    if await _first_answer(transport, invite.seeds, tried) is not None:
+        return invite
+    seeds = (*await _by_registry(invite, tried), *invite.seeds)[:SEEDS_MAX]
+    return msgspec.structs.replace(invite, seeds=seeds)
+
+
+async def _by_registry(invite: Invite, tried: dict[str, str]) -> list[str]:
+    try:
+        return await asyncio.to_thread(registered, invite)
+    except SkerryError as error:
+        tried["the chain's registry"] = error.message
+        return []
+
+
+def registered(invite: Invite) -> list[str]:
+    """Return where nodes can be called, as the chain's registry says; none where there is none.
+
+    Raises:
+        ChainError: the chain cannot be asked.
+    """
+    if not invite.chain or invite.registry is None:
+        return []
+    from skerry.chain.registry import listed  # a chain's client takes a second to load
+
+    return listed(invite.chain, invite.registry, Chance(os.urandom(32)))
+
+
+async def _first_answer(
+    transport: Transport, seeds: Sequence[str], tried: dict[str, str]
+) -> RosterNews | None:
+    """Return what the first of some nodes says that answers; note why the others did not."""
+    for seed in seeds:
         try:
-            news = await _ask(transport, seed)
+            return await _ask(transport, seed)
         except TimeoutError:
             tried[seed] = "it did not answer in time"
         except PeerError as error:
             tried[seed] = error.message
-        else:
-            return _sound(news.announcements, invite.network)
-    raise NobodyAnswered(tried or {"no seed": "the invite names none"})
+    return None
 
 
 async def _ask(transport: Transport, address: str) -> RosterNews:

@@ -143,6 +143,7 @@ class MarketSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         lanes: most lanes of one job.
         manifest: a file that says where the contracts are; empty asks the other nodes.
         faucet: whether it gives itself coins and tokens, as only a local chain allows.
+        listed: whether the chain's registry says where it can be called, to all and for good.
     """
 
     price: _Amount = 100
@@ -153,6 +154,7 @@ class MarketSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     lanes: Annotated[int, Meta(ge=1, le=4096)] = 8
     manifest: str = ""
     faucet: bool = False
+    listed: bool = False
 
 
 class NodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -274,6 +274,8 @@ def obey(desk: Desk, order: Order) -> Said:
             return Said(address, accounts=desk.accounts())
         case "over":
             return Said(address, over=desk.over(order.jobs))
+        case "list":
+            actor.wallet.list_at(order.endpoint)
         case "award":
             assert order.asking is not None, "an award needs terms"
             job = award(actor, read_config(Path(order.run)), order.asking)

@@ -41,8 +41,8 @@ def look_at_contracts(url: str, manifest: bytes, registry: bytes | None) -> str:
     with _asked(url) as rpc:
         connect(rpc, found, now=wall_seconds())
         check_origin(rpc, found)
-    if registry is not None and found.at("market") != registry:
-        raise ContractDiffers("market", hexed(registry), found.at("market"))
+    if registry is not None and found.at("registry") != registry:
+        raise ContractDiffers("registry", hexed(registry), found.at("registry"))
     return f"{len(found.contracts)} on chain {found.chain}, all of this version"
 
 

@@ -65,7 +65,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         do: "faucet", "stock", "fund", "stand", "offer", "accounts", "award", "confirm", "join",
-            "over", "tick", "end", "leave" or "quit".
+            "over", "list", "tick", "end", "leave" or "quit".
         amount: what tokens in hand, all money in the vault, or free money in it shall come to.
         role: what to offer to be.
         price: least pay.
@@ -83,6 +83,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
         key: this node's own key, hexadecimal.
         nodes: keys of the nodes that are to run lanes, hexadecimal.
         jobs: names on the chain of which it is asked, hexadecimal.
+        endpoint: where the node can be called, for the chain's registry.
     """
 
     do: str
@@ -103,6 +104,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str = ""
     nodes: tuple[str, ...] = ()
     jobs: tuple[str, ...] = ()
+    endpoint: str = ""
 
 
 class Said(msgspec.Struct, frozen=True):

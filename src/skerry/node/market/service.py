@@ -53,7 +53,7 @@ class MarketWay:
 
     Attributes:
         url: the chain's node; empty where the node takes part in no market.
-        registry: address of the market's contract, if the invite named it.
+        registry: the chain's list of nodes, if the invite named it: it names the market.
     """
 
     url: str = ""
@@ -172,7 +172,15 @@ class MarketService:
                 (Role.COORDINATOR, market.price_record),
             ):
                 orders.append(Order("stand", role=int(role), price=price, stake=stake))
+        if market.listed and (endpoint := self._endpoint()):
+            orders.append(Order("list", endpoint=endpoint))
         return orders
+
+    def _endpoint(self) -> str:
+        """Return where this node can be called, as it announces it; empty where it only dials."""
+        assert self._host is not None
+        mine = (it for it in self._host.peers.live() if it.signer == self._host.key)
+        return next((it.endpoints[0] for it in mine if it.endpoints), "")
 
     async def _manifest(self) -> bytes:
         """Return where the contracts are: as the owner says, as was known, or as a node says."""
@@ -200,12 +208,12 @@ class MarketService:
         return next((read_file(it) for it in paths if named or it.is_file()), b"")
 
     async def _checked(self, manifest: bytes) -> bytes:
-        """Return a manifest if it names the market that the invite named."""
+        """Return a manifest if it names the registry that the invite named."""
         if self.way.registry is not None:
-            named = await asyncio.to_thread(market_of, manifest)
+            named = await asyncio.to_thread(registry_of, manifest)
             if named != self.way.registry:
                 raise MarketAway(
-                    f"the contracts are for market 0x{named.hex()}, and the invite names"
+                    f"the contracts are those of registry 0x{named.hex()}, and the invite names"
                     f" 0x{self.way.registry.hex()}"
                 )
         return manifest
@@ -249,11 +257,11 @@ class MarketService:
             await self.stall.end(job)
 
 
-def market_of(manifest: bytes) -> bytes:
-    """Return the address of the market that a manifest names; empty where it names none."""
+def registry_of(manifest: bytes) -> bytes:
+    """Return the address of the registry that a manifest names; empty where it names none."""
     from skerry.chain.deploy import Manifest  # a chain's client takes a second to load
     from skerry.chain.errors import ManifestUnreadable
 
     with contextlib.suppress(ManifestUnreadable, StorageError, KeyError):
-        return Manifest.parse(manifest).at("market")
+        return Manifest.parse(manifest).at("registry")
     return b""

@@ -22,7 +22,7 @@ from skerry.chain.keyfiles import ChainKey
 from skerry.chain.moves import Call, Site, call_of
 from skerry.chain.outbox import Outbox, Sent
 from skerry.chain.rpc import Rpc, hexed
-from skerry.chain.views import tokens_of
+from skerry.chain.views import tokens_of, view
 from skerry.market.offers import TypedData
 from skerry.settle import actions
 from skerry.settle.actions import Action
@@ -115,6 +115,12 @@ class Wallet:
             if not lost:
                 return self.outbox.send(key, at, data, move=function)
         raise AssertionError(f"{function} was refused {ATTEMPTS_MAX} times after it was sent")
+
+    def list_at(self, endpoint: str) -> None:
+        """Let the chain's registry say where this node can be called, unless it says so already."""
+        (said,) = view(self.rpc, self.manifest, "registry", "endpoints", self.address)
+        if said != endpoint.encode():
+            self.send(Call("registry", "announce", (endpoint.encode(),)), turn=str(self.now()))
 
     def deposit(self, amount: int, deposited: int) -> None:
         """Put tokens that this address holds into the vault.

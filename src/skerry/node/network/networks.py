@@ -19,7 +19,7 @@ from skerry.base.errors import NodeError, PeerError
 from skerry.messages.leased import NodeAddress
 from skerry.messages.membership import Call
 from skerry.messages.wire import decode_as
-from skerry.node.daemon.looking import ask_roster, find_invite
+from skerry.node.daemon.looking import ask_roster, find_invite, reachable
 from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult
 from skerry.node.network.plain import NODE_NAME, PlainNode
@@ -139,7 +139,7 @@ async def _submit(
         kept = kept_assignment(folder, job)
         buying: Buying | None = None
         if purse is not None and terms is None and not _plain_nodes(Path(network)):
-            invite = find_invite(network)
+            invite = await reachable(transport, find_invite(network))
             if not invite.chain:
                 purse.told("this network has no chain, so nobody is paid")
             else:
