@@ -26,8 +26,8 @@ EVM = "cancun"
 
 # What gets deployed; every other file in contracts/ is a module of these.
 DEPLOYED = (
-    "token", "vault", "market", "evidence", "registry", "arithmetic", "adjudicator", "folds", "wiring", "feeds",
-    "walk_steps", "walk_values", "verdicts", "court",
+    "token", "vault", "market", "evidence", "registry", "arithmetic", "adjudicator", "folds",
+    "wiring", "feeds", "walk_steps", "walk_values", "verdicts", "court",
 )  # fmt: skip
 
 Artifact: TypeAlias = dict[str, Any]
