@@ -42,6 +42,7 @@ from skerry.transport.iroh_transport import LOOPBACK, IrohTransport
 from skerry.transport.standby import StandbyTransport
 
 FIRST_CONTACT_SECONDS = 12.0
+ALONE_SECONDS = 60.0
 _TRY_SECONDS = 0.5
 _MEMORY_SHARE = 0.8
 
@@ -157,6 +158,8 @@ class Daemon:
             await self.gossip.start()
             ends.push_async_callback(self.gossip.stop)
             await self._first_contact(self.gossip)
+            seeking = asyncio.ensure_future(self._seek_while_alone(self.gossip))
+            ends.callback(seeking.cancel)
             host = Host(
                 home=self.home.root,
                 key=key,
@@ -211,7 +214,6 @@ class Daemon:
         clock: RealClock,
     ) -> Gossip:
         network = self._network(key)
-        seeds = [*(self.invite.seeds if self.invite else ()), *self.settings.seeds]
 
         def announce(sequence: int, issued: int, lifetime: int) -> Announcement:
             word = Announcement(
@@ -230,7 +232,7 @@ class Daemon:
         return Gossip(
             key=key,
             network=network,
-            seeds=[it for it in seeds if it not in endpoints],
+            seeds=[it for it in self._seeds() if it not in endpoints],
             switchboard=board,
             memory=memory,
             clock=clock,
@@ -239,6 +241,10 @@ class Daemon:
             told=self._tell,
             roster=Roster(salt=digest("roster-salt", self.home.seed())),
         )
+
+    def _seeds(self) -> list[str]:
+        """Return whom the owner and the invite name."""
+        return [*(self.invite.seeds if self.invite else ()), *self.settings.seeds]
 
     def _bind(self, address: bytes) -> None:
         """Announce the address that is staked and paid for this node."""
@@ -294,6 +300,13 @@ class Daemon:
         if abs(offset) > SKEW_SECONDS_MAX:
             raise ClockWrong(offset)
 
+    async def _seek_while_alone(self, gossip: Gossip) -> None:
+        """Ask the registry now and then while nobody is there, as after a long absence."""
+        while True:
+            await asyncio.sleep(ALONE_SECONDS)
+            if len(gossip.live()) <= 1:
+                await self._ask_registry(gossip)
+
     async def _ask_registry(self, gossip: Gossip) -> bool:
         """Add the nodes that the chain's registry names to those to call; return whether any is."""
         try:
@@ -303,8 +316,8 @@ class Daemon:
             return False
         own = gossip.mine.endpoints if gossip.mine else ()
         more = [it for it in found if it not in gossip.seeds and it not in own]
-        gossip.seeds = [*gossip.seeds, *more]
         if more:
+            gossip.seeds = [it for it in (*self._seeds(), *found) if it not in own]
             words = f"no seed answers; the chain's registry names {len(more)} nodes"
             self._tell("registry", {"words": words})
         return bool(more)
