@@ -22,7 +22,7 @@ from skerry.node.daemon.home import NodeHome
 from skerry.node.daemon.local_network import LocalNetwork, LocalNode
 from skerry.node.market.board import FolderBoard
 from skerry.node.market.statements import earnings_of
-from skerry.storage import make_folder
+from skerry.storage import make_folder, write_file
 from tests.node.daemon.test_processes import skerry, until
 
 pytestmark = pytest.mark.slow
@@ -31,10 +31,20 @@ Heard = asyncio.Queue[tuple[str, str]]
 Case = Callable[[LocalNetwork, Heard], Awaitable[None]]
 
 
-def with_market(root: Path, nodes: int, case: Case, swap: Mapping[str, str] | None = None) -> None:
+SHY = "dial_only = true\n[limits]\nshare = 2\n[market]\nfaucet = true\n"
+
+
+def with_market(
+    root: Path,
+    nodes: int,
+    case: Case,
+    swap: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> None:
     """Play a case with a network of processes whose chain has contracts; end all of it.
 
-    `swap` names contracts whose place others take in the manifest that nodes are told.
+    `swap` names contracts whose place others take in the manifest that nodes are told; `settings`
+    are what an owner wrote, by the node's name.
     """
 
     async def play(chain: Anvil, manifest: Path) -> None:
@@ -52,6 +62,9 @@ def with_market(root: Path, nodes: int, case: Case, swap: Mapping[str, str] | No
         finally:
             await network.stop()
 
+    for name, text in (settings or {}).items():
+        make_folder(root / name)
+        write_file(NodeHome(root / name).settings, text.encode())
     make_folder(root / "chain")
     with Anvil() as chain:
         rpc = Rpc(chain.url)
@@ -105,6 +118,18 @@ def test_nodes_enter_the_market_and_hear_each_other_s_offers(tmp_path: Path) -> 
         assert fine["stake"]
 
     with_market(tmp_path / "net", 2, case)
+
+
+def test_offers_of_a_node_that_only_dials_out_reach_the_others(tmp_path: Path) -> None:
+    async def case(network: LocalNetwork, heard: Heard) -> None:
+        await until(heard, *entered("node-1", "node-2"))
+        shy, other = (network.root / it.name for it in network.nodes)
+        assert not network.nodes[0].address, "nobody can call it"
+        await until_offers(shy, 6)
+        await until_offers(other, 6)
+        assert offers(shy) == offers(other)
+
+    with_market(tmp_path / "net", 2, case, settings={"node-1": SHY})
 
 
 def test_a_desk_that_is_killed_comes_back_with_its_offers(tmp_path: Path) -> None:

@@ -88,7 +88,11 @@ class MarketService:
         self.stall = Stall(
             folder,
             DeskProcess(folder, place, threads=limits.threads, nice=limits.nice),
-            Ways(lambda address, purpose: dial(address, purpose), self._peers),
+            Ways(
+                lambda address, purpose: dial(address, purpose),
+                self._peers,
+                pushes=self.settings.dial_only,
+            ),
             host.clock,
             host.tell,
         )
