@@ -17,13 +17,14 @@ import pytest
 
 from skerry.base.errors import ChainError
 from skerry.chain.abi import contract
-from skerry.chain.anvil import Anvil, find_anvil, settle_state
+from skerry.chain.anvil import Anvil, find_anvil, keep_whole, settle_state
 from skerry.chain.deploy import Manifest, connect, deploy, made_address, money
 from skerry.chain.errors import (
     AnvilFailed,
     AnvilMissing,
     ChainDiffers,
     ChainReorganised,
+    ChainTorn,
     ChainUnreachable,
     ClockSkew,
     ContractDiffers,
@@ -360,6 +361,21 @@ def test_a_state_file_that_was_torn_gives_way_to_the_last_whole_one(tmp_path: Pa
     settle_state(state)
     assert state.read_text() == '{"block": 1}'
     assert (tmp_path / "state.torn").read_text() == '{"block": 2'
+
+
+def test_a_torn_state_without_a_whole_copy_begins_no_new_chain(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    state.write_text("")
+    with pytest.raises(ChainTorn, match="no whole copy") as torn:
+        Anvil(state=state)
+    assert f"mv {state} {state}.bad" in torn.value.next_step
+    assert state.read_text() == ""
+    state.write_text('{"block": 1}')
+    keep_whole(state)
+    state.write_text('{"blo')
+    keep_whole(state)
+    settle_state(state)
+    assert state.read_text() == '{"block": 1}'
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ What    `find_anvil` and `Anvil`, which starts it, knows its address and ends it
 Why     Tests, the demo and whoever tries things out need a chain that is there at once and free.
 Rule    The binary is run as it was installed by `make chain`; no script of its package runs. Its
         state is one file that it rewrites every second. A file that a kill left half written is
-        set aside for the copy that was whole when it started last.
+        set aside for its latest whole copy; where there is none, nothing is started.
 Limits  One machine's chain: it trusts whoever can reach its port, which is on 127.0.0.1 only.
 """
 
@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 
-from skerry.chain.errors import AnvilFailed, AnvilMissing
+from skerry.chain.errors import AnvilFailed, AnvilMissing, ChainTorn
 from skerry.chain.rpc import Rpc
 
 TOOLS = Path(__file__).resolve().parents[3] / "tools" / "chain"
@@ -55,16 +55,27 @@ def _whole(path: Path) -> bool:
 
 
 def settle_state(state: Path) -> None:
-    """Make sure that a state file is whole or absent, by its copy if need be; then copy it."""
+    """Make sure that a state file is whole or absent, by its copy if need be; then copy it.
+
+    Raises:
+        ChainTorn: neither it nor its copy is whole; both are left as they are.
+    """
     copy = state.with_suffix(".whole")
-    if _whole(state):
-        part = state.with_suffix(".part")
-        shutil.copyfile(state, part)
-        os.replace(part, copy)
-    elif state.exists():
+    if state.exists() and not _whole(state):
+        if not _whole(copy):
+            raise ChainTorn(state)
         os.replace(state, state.with_suffix(".torn"))
-        if _whole(copy):
-            shutil.copyfile(copy, state)
+        shutil.copyfile(copy, state)
+    keep_whole(state)
+
+
+def keep_whole(state: Path) -> None:
+    """Copy a state file beside itself, if it is whole: a kill may tear it at any moment."""
+    part = state.with_suffix(".part")
+    with contextlib.suppress(OSError):
+        shutil.copyfile(state, part)
+        if _whole(part):  # not the file itself, which may be written anew meanwhile
+            os.replace(part, state.with_suffix(".whole"))
 
 
 class Anvil:
@@ -119,6 +130,14 @@ class Anvil:
     def alive(self) -> bool:
         """Whether it is running."""
         return self._process.poll() is None
+
+    @property
+    def ended(self) -> str:
+        """How it ended, in words; empty while it runs."""
+        code = self._process.poll()
+        if code is None:
+            return ""
+        return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
     def close(self, *, how: signal.Signals = signal.SIGTERM) -> None:
         """End it and wait until it has ended; SIGTERM writes the state first."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -178,6 +178,32 @@ def deploy(outbox: Outbox, steps: Sequence[Step], *, mine: Callable[[], None]) -
     return Manifest(outbox.chain, outbox.rpc.number("eth_blockNumber"), placed)
 
 
+def recognise(rpc: Rpc, manifest: Manifest, names: Iterable[str]) -> None:
+    """Make sure that a node is on the manifest's chain and has some of its contracts.
+
+    Raises:
+        ChainUnreachable: nobody answers.
+        ChainDiffers: it is another chain.
+        ContractDiffers: a contract is not there, or is another one.
+    """
+    found = rpc.chain_id()
+    if found != manifest.chain:
+        raise ChainDiffers(rpc.url, found, manifest.chain)
+    for name in names:
+        placed = manifest.contracts[name]
+        code = rpc.code(placed.address)
+        if keccak(code) != placed.code_hash:
+            raise ContractDiffers(name, hexed(placed.address), keccak(code) if code else b"")
+
+
+def clock_skew(rpc: Rpc, now: int) -> ClockSkew | None:
+    """Return that this machine's clock is too far from the chain's to keep a deadline, if it is."""
+    head = rpc.block()
+    assert head is not None, "a chain has a latest block"
+    there = int(head["timestamp"], 16)
+    return ClockSkew(now, there) if abs(now - there) > SKEW_SECONDS else None
+
+
 def connect(rpc: Rpc, manifest: Manifest, *, now: int | None = None) -> None:
     """Make sure that a node is on the manifest's chain and has its contracts.
 
@@ -192,15 +218,7 @@ def connect(rpc: Rpc, manifest: Manifest, *, now: int | None = None) -> None:
         ContractDiffers: a contract is not there, or is another one.
         ClockSkew: the clocks are too far apart to keep a deadline.
     """
-    found = rpc.chain_id()
-    if found != manifest.chain:
-        raise ChainDiffers(rpc.url, found, manifest.chain)
-    for name, placed in manifest.contracts.items():
-        code = rpc.code(placed.address)
-        if keccak(code) != placed.code_hash:
-            raise ContractDiffers(name, hexed(placed.address), keccak(code) if code else b"")
-    head = rpc.block()
-    assert head is not None, "a chain has a latest block"
-    there = int(head["timestamp"], 16)
-    if now is not None and abs(now - there) > SKEW_SECONDS:
-        raise ClockSkew(now, there)
+    recognise(rpc, manifest, manifest.contracts)
+    skew = clock_skew(rpc, now) if now is not None else None
+    if skew is not None:
+        raise skew

@@ -16,7 +16,8 @@ class ChainUnreachable(ChainError):
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(
             f"no chain answers at {url}: {reason}",
-            next_step="check the address and that the node runs, then run the command again",
+            next_step="check the address, and that the chain's node runs there (`skerry up` starts"
+            " that of a local network), then run the command again; a node goes on by itself",
         )
 
 
@@ -54,7 +55,22 @@ class ContractDiffers(ChainError):
         there = "no code" if not found else f"code {found.hex()[:8]}"
         super().__init__(
             f"the {name} should be at {address}, and there is {there}",
-            next_step="check the manifest's origin; send nothing to that address",
+            next_step="send nothing to that address; check that the chain's node is the network's"
+            " own, and where the manifest came from",
+        )
+
+
+class RegistryDiffers(ChainError):
+    """The contracts that somebody names are those of another market than the invite's."""
+
+    code = "chain.registry"
+
+    def __init__(self, invited: bytes, found: bytes, next_step: str = "") -> None:
+        super().__init__(
+            f"the invite names the registry 0x{invited.hex()}, and the contracts that were told are"
+            f" those of 0x{found.hex()}",
+            next_step=next_step
+            or "put no money into it; ask whoever gave you the invite for a new one",
         )
 
 
@@ -114,7 +130,8 @@ class FundsShort(ChainError):
         self.needed, self.held = needed, held
         super().__init__(
             f"{who} holds {held} of {of}, and {needed} are needed",
-            next_step=f"send {needed - held} more to it, then run the command again",
+            next_step=f"send {needed - held} more to it, then run the command again (on a chain of"
+            " `skerry up`, a node with faucet = true under [market] in its node.toml takes some)",
         )
 
 
@@ -205,6 +222,33 @@ class ChainFileDamaged(ChainError):
 
     def __init__(self, path: Path, reason: str, next_step: str) -> None:
         super().__init__(f"{path} is damaged: {reason}", next_step=next_step)
+
+
+class ChainFileUnwritable(ChainError):
+    """The disk does not take what this node must remember about the chain; nothing was sent."""
+
+    code = "chain.file.write"
+    retryable = True
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} cannot be written: {reason}",
+            next_step=f"free some space on that disk (df -h {path.parent}), or give yourself"
+            " permission; a node that runs goes on by itself",
+        )
+
+
+class ChainTorn(ChainError):
+    """The state of a chain of one's own is damaged, and there is no whole copy of it."""
+
+    code = "chain.state"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"the state of the local chain, {path}, is damaged, and no whole copy of it is there",
+            next_step=f"restore it from a copy, or begin a new chain: mv {path} {path}.bad; the"
+            " nodes of the old one then need folders of their own",
+        )
 
 
 class DeployerUsed(ChainError):

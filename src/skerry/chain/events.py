@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skerry.chain.errors import ChainFileDamaged, ChainReorganised
+from skerry.chain.errors import ChainFileDamaged, ChainFileUnwritable, ChainReorganised
 from skerry.chain.rpc import Json, Rpc, hexed, unhexed
 
 REMEMBERED = 256  # blocks that are known by hash
@@ -54,6 +54,12 @@ class ChainEvent:
     takes_back: int | None
 
 
+ADVICE = (
+    "stop the node and move it away (mv {0} {0}.bad), then start the node again: what it holds is"
+    " read from the chain once more"
+)
+
+
 class EventCursor:
     """The events of some contracts, kept in a file.
 
@@ -77,10 +83,12 @@ class EventCursor:
         try:
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.executescript(_TABLES)
+        except sqlite3.OperationalError as error:
+            self._base.close()
+            raise ChainFileUnwritable(path, str(error)) from None
         except sqlite3.DatabaseError as error:
             self._base.close()
-            again = f"delete {path}: what it holds is read from the chain again"
-            raise ChainFileDamaged(path, str(error), again) from None
+            raise ChainFileDamaged(path, str(error), ADVICE.format(path)) from None
 
     def close(self) -> None:
         """Let go of the file."""

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from skerry.base.clock import Clock
 from skerry.base.errors import ChainError
 from skerry.chain.abi import contract
-from skerry.chain.anvil import CHAIN
+from skerry.chain.anvil import CHAIN, keep_whole
 from skerry.chain.courthouse import CourtTerms, court_steps
 from skerry.chain.deploy import Manifest, connect, deploy
 from skerry.chain.errors import ChainRefused, ContractDiffers, ManifestUnreadable
@@ -36,6 +36,7 @@ LIMITS = Limits(unbonding=60, phase_min=2, window_max=7 * 86_400, lease_max=30 *
 COURT = CourtTerms(bond=30_001, grace=20)
 MANIFEST_NAME, OUTBOX_NAME = "manifest.json", "deployer.outbox"
 BEAT_SECONDS = 5.0
+COPY_BEATS = 6
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -90,8 +91,10 @@ def found_court(folder: Path, rpc: Rpc, clock: Clock) -> Manifest:
 
 
 @contextlib.contextmanager
-def beating(url: str, seconds: float = BEAT_SECONDS) -> Iterator[None]:
+def beating(url: str, state: Path | None = None, seconds: float = BEAT_SECONDS) -> Iterator[None]:
     """Let a local chain have a block every few seconds, as every other chain has.
+
+    Now and then a copy of its `state` is kept, so that a kill costs little of what happened.
 
     Anvil makes blocks of transactions only, and a chain without a new block looks like one whose
     clock stands still.
@@ -99,10 +102,13 @@ def beating(url: str, seconds: float = BEAT_SECONDS) -> Iterator[None]:
     stop = Event()
 
     def beat() -> None:
-        rpc = Rpc(url)
+        rpc, turn = Rpc(url), 0
         while not stop.wait(seconds):
             with contextlib.suppress(ChainError):
                 rpc.ask("evm_mine")
+            if state is not None and turn % COPY_BEATS == 0:
+                keep_whole(state)
+            turn += 1
         rpc.close()
 
     thread = Thread(target=beat, daemon=True)

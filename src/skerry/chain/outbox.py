@@ -22,6 +22,7 @@ from typing import Any
 from skerry.base.clock import Clock
 from skerry.chain.errors import (
     ChainFileDamaged,
+    ChainFileUnwritable,
     ChainRefused,
     FundsShort,
     MoveReverted,
@@ -71,6 +72,12 @@ class Sent:
     fee: int = 0
 
 
+ADVICE = (
+    "stop the node and restore a copy of it; without one, wait until the chain has mined what was"
+    " sent, then move it away (mv {0} {0}.bad): the key and the money are not in it"
+)
+
+
 class Outbox:
     """The one sender of one key on one chain."""
 
@@ -98,15 +105,14 @@ class Outbox:
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("PRAGMA synchronous=FULL")
             self._base.executescript(_TABLES)
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
             self._base.close()
+            if "locked" not in str(error):
+                raise ChainFileUnwritable(path, str(error)) from None
             raise OutboxBusy(path) from None
         except sqlite3.DatabaseError as error:
             self._base.close()
-            once = (
-                "restore a copy; without one, wait until the chain has mined what was sent, then "
-            )
-            raise ChainFileDamaged(path, str(error), f"{once}delete {path}") from None
+            raise ChainFileDamaged(path, str(error), ADVICE.format(path)) from None
 
     def close(self) -> None:
         """Let go of the database."""

@@ -19,7 +19,7 @@ from skerry.node.daemon.host import Service
 from skerry.node.daemon.jobs import JobService
 from skerry.node.daemon.looking import find_invite, registered
 from skerry.node.daemon.settings import NodeSettings, SettingsWrong, read_settings
-from skerry.node.market.service import MarketService, MarketWay, registry_of
+from skerry.node.market.service import MarketService, MarketWay
 from skerry.storage import read_file
 
 
@@ -70,6 +70,8 @@ def named_registry(settings: NodeSettings) -> bytes | None:
     Raises:
         StorageError: the file cannot be read.
     """
+    from skerry.node.market.inspection import registry_of  # loads a chain's client
+
     path = settings.market.manifest
     return registry_of(read_file(Path(path).expanduser())) or None if path else None
 
@@ -136,3 +138,5 @@ def show_event(kind: str, facts: dict[str, object]) -> None:
         kind = "lends this machine" if facts.get("allowed") else "has taken the machine back"
         name = "the owner"
     console.out.print(" ".join(str(it) for it in (name, kind, why) if it), markup=False)
+    if facts.get("next"):
+        console.out.print(f"next {facts['next']}", markup=False)

@@ -26,19 +26,19 @@ _COLUMNS = ("process", "pid", "node", "state", "address", "last")
 def up_command(nodes: int, folder: Path, *, with_chain: bool, as_json: bool) -> None:
     """Start a network, show it, and end all of it on Ctrl-C."""
     root = folder.expanduser().absolute()
-    with local_chain(root, wanted=with_chain) as (url, manifest):
-        network = LocalNetwork(root, nodes, chain=url, manifest=manifest)
-        asyncio.run(_stay(network, as_json=as_json))
+    with local_chain(root, wanted=with_chain) as (chain, manifest):
+        network = LocalNetwork(root, nodes, chain=chain.url if chain else "", manifest=manifest)
+        asyncio.run(_stay(network, chain, as_json=as_json))
 
 
 @contextlib.contextmanager
-def local_chain(root: Path, *, wanted: bool) -> Iterator[tuple[str, Path | None]]:
-    """Yield the URL of a chain that is kept in the network's folder, and its contracts' manifest.
+def local_chain(root: Path, *, wanted: bool) -> Iterator[tuple[Anvil | None, Path | None]]:
+    """Yield a chain that is kept in the network's folder, and its contracts' manifest.
 
-    Yields "" and None where no chain is wanted.
+    Yields None twice where no chain is wanted.
     """
     if not wanted:
-        yield "", None
+        yield None, None
         return
     folder = root / "chain"
     make_folder(folder)
@@ -47,17 +47,29 @@ def local_chain(root: Path, *, wanted: bool) -> Iterator[tuple[str, Path | None]
         rpc = Rpc(chain.url)
         found_court(folder, rpc, RealClock())
         rpc.close()
-        with beating(chain.url):
-            yield chain.url, folder / MANIFEST_NAME
+        with beating(chain.url, folder / "state.json"):
+            yield chain, folder / MANIFEST_NAME
     finally:
         chain.close()
 
 
-async def _stay(network: LocalNetwork, *, as_json: bool) -> None:
+async def _tell_of_chain(network: LocalNetwork, chain: Anvil) -> None:
+    """Say it when the chain ends before the network does; it is not started again."""
+    while True:
+        await asyncio.sleep(1.0)
+        if chain.ended:
+            break
+    step = "end this with Ctrl-C and run the same command again: it goes on"
+    network.ended = f"the chain {chain.ended}; {step}"
+    network.told("chain", f"{chain.ended}; {step}")
+
+
+async def _stay(network: LocalNetwork, chain: Anvil | None, *, as_json: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    watching: asyncio.Task[None] | None = None
     starting = asyncio.ensure_future(network.start())
     stopping = asyncio.ensure_future(stop.wait())
     try:
@@ -67,8 +79,12 @@ async def _stay(network: LocalNetwork, *, as_json: bool) -> None:
             await asyncio.gather(starting, return_exceptions=True)
             return
         starting.result()
+        if chain is not None:
+            watching = asyncio.ensure_future(_tell_of_chain(network, chain))
         await _show(network, stop, as_json=as_json)
     finally:
+        if watching is not None:
+            watching.cancel()
         stopping.cancel()
         await network.stop()
 
@@ -112,6 +128,8 @@ def _table(network: LocalNetwork) -> Table:
         table.add_column(column, overflow="fold")
     for node in network.all:
         table.add_row(*_row(node))
+    if network.ended:
+        table.caption = network.ended
     return table
 
 

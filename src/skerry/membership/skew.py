@@ -13,7 +13,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from skerry.base.errors import NodeError
+from skerry.membership.roster import SKEW_SECONDS_MAX
+
 SAMPLES_MIN = 3
+
+
+class ClockWrong(NodeError):
+    """This machine's clock is so far from the others' that nothing it signs would count."""
+
+    code = "node.clock"
+
+    def __init__(self, seconds: int) -> None:
+        way = "behind" if seconds > 0 else "ahead of"
+        super().__init__(
+            f"this machine's clock is {abs(seconds)} s {way} the network's, and"
+            f" {SKEW_SECONDS_MAX} s are the most",
+            next_step="set it (`timedatectl set-ntp true`), then run the command again",
+        )
 
 
 def sample_ms(*, sent: int, received: int, theirs: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +12,27 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from skerry.messages.membership import Call, RosterNews, RosterWant, invite_text, read_invite
+from skerry.membership.skew import ClockWrong
+from skerry.messages.membership import (
+    Call,
+    Invite,
+    RosterNews,
+    RosterWant,
+    invite_text,
+    read_invite,
+)
 from skerry.messages.wire import encode
-from skerry.node.daemon import CallRefused, hear
-from skerry.node.daemon.daemon import ClockWrong, Daemon, NodeStart, SeedsUnreachable
+from skerry.node.daemon import CallRefused, hear, looking, switchboard
+from skerry.node.daemon.daemon import Daemon, NodeStart, SeedsUnreachable
 from skerry.node.daemon.home import NodeBusy, NodeHome
+from skerry.node.daemon.looking import (
+    NetworkUnknown,
+    VersionDiffers,
+    ask_roster,
+    find_invite,
+    folder_named,
+    stranger,
+)
 from skerry.node.daemon.memory import MemoryDamaged
 from skerry.node.daemon.settings import NodeSettings
 from skerry.node.keys import KeyUnsafe
@@ -158,6 +175,75 @@ def test_a_clock_that_is_wrong_is_named_at_once(tmp_path: Path, skew: int) -> No
         assert "timedatectl" in refused.value.next_step
 
     played(tmp_path, case)
+
+
+def test_another_version_and_a_wrong_clock_are_named_to_who_only_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def case(fleet: Fleet) -> None:
+        invite = read_invite(await fleet.join("seed", roles=["seed"]))
+        transport = stranger()
+        ahead = time.time_ns() // 1_000_000 + 3_600_000
+        with monkeypatch.context() as changed:
+            changed.setattr(looking, "_now_ms", lambda: ahead)
+            with pytest.raises(ClockWrong, match="ahead of the network's, and 120 s are the most"):
+                await ask_roster(transport, invite)
+        monkeypatch.setattr(switchboard, "NETWORK_PROTOCOL", 99)
+        with pytest.raises(VersionDiffers, match="speaks protocol 99") as refused:
+            await ask_roster(transport, invite)
+        assert "the same version" in refused.value.next_step
+        with pytest.raises(VersionDiffers):
+            await fleet.join("ann", via="seed")
+        await transport.close()
+
+    played(tmp_path, case)
+
+
+def test_a_full_disk_is_said_once_and_a_node_goes_on(tmp_path: Path) -> None:
+    async def case(fleet: Fleet) -> None:
+        await fleet.join("seed", roles=["seed"])
+        await fleet.join("ann", via="seed")
+        gossip = fleet.nodes["ann"][0].gossip
+        assert gossip is not None
+        pages = gossip.memory._rows("PRAGMA page_count")[0][0]
+        gossip.memory._rows(f"PRAGMA max_page_count={pages}")  # as full as a disk can be
+
+        def work() -> None:
+            for at in range(4000):
+                gossip.memory.keep_fact(f"filling {at}", at)
+
+        gossip._remember(work)
+        gossip._remember(work)
+        told = [it for who, kind, it in fleet.events if (who, kind) == ("ann", "memory")]
+        assert len(told) == 1
+        assert "database or disk is full" in str(told[0]["reason"])
+        await fleet.join("bob", via="seed")
+        await fleet.until(lambda: fleet.sees("ann") == {"seed", "ann", "bob"})
+
+    played(tmp_path, case)
+
+
+def test_a_clock_that_goes_wrong_meanwhile_is_told_once(tmp_path: Path) -> None:
+    async def case(fleet: Fleet) -> None:
+        await fleet.join("seed", roles=["seed"])
+        gossip = fleet.nodes["seed"][0].gossip
+        assert gossip is not None
+        for at in range(3):
+            gossip._offsets[bytes([at])] = 500_000 + at
+        gossip._look_at_clock()
+        gossip._look_at_clock()
+        (told,) = [it for _, kind, it in fleet.events if kind == "clock"]
+        assert "500 s behind the network's" in str(told["reason"])
+
+    played(tmp_path, case)
+
+
+def test_an_invite_is_no_path_however_long_it_is() -> None:
+    text = invite_text(Invite(seeds=tuple(f"{bytes(32).hex()}@127.0.0.1:{it}" for it in range(5))))
+    assert folder_named(text) is None
+    assert find_invite(text).seeds
+    with pytest.raises(NetworkUnknown):
+        find_invite("x" * 5000)
 
 
 @pytest.mark.slow

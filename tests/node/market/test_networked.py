@@ -6,17 +6,21 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from skerry.chain.anvil import Anvil
-from skerry.chain.localnet import found_court
+from skerry.chain.localnet import MANIFEST_NAME, found_court
 from skerry.chain.rpc import Rpc
 from skerry.messages.market import MarketOffer
+from skerry.messages.membership import invite_text, read_invite
 from skerry.node.clocks import RealClock
 from skerry.node.daemon.home import NodeHome
 from skerry.node.daemon.local_network import LocalNetwork, LocalNode
@@ -31,6 +35,7 @@ Heard = asyncio.Queue[tuple[str, str]]
 Case = Callable[[LocalNetwork, Heard], Awaitable[None]]
 
 
+OTHER = b"\x11" * 20
 SHY = "dial_only = true\n[limits]\nshare = 2\n[market]\nfaucet = true\n"
 
 
@@ -186,6 +191,98 @@ async def heard_of(heard: Heard, name: str, last: str) -> AsyncIterator[str]:
             who, words = await heard.get()
             if who == name:
                 yield words
+
+
+def test_a_node_outlives_its_chain_and_takes_no_other_for_it(tmp_path: Path) -> None:
+    root, state = tmp_path / "net", tmp_path / "state.json"
+    make_folder(root / "chain")
+    chain = Anvil(state=state)
+    port = int(chain.url.rpartition(":")[2])
+    rpc = Rpc(chain.url)
+    found_court(root / "chain", rpc, RealClock())
+    running = [chain]
+
+    def another(*flags: str, state: Path | None = None) -> None:
+        running.pop().close()
+        running.append(Anvil(port=port, flags=flags, state=state))
+
+    async def play() -> None:
+        heard: Heard = asyncio.Queue()
+        network = LocalNetwork(
+            root, 1, chain=chain.url, manifest=root / "chain" / MANIFEST_NAME,
+            told=lambda name, words: heard.put_nowait((name, words)),
+        )  # fmt: skip
+        await network.start()
+        try:
+            await until(heard, *entered("node-1"))
+            running[0].close()
+            await until(heard, ("node-1", "market no chain answers"))
+            running[0] = Anvil(port=port, flags=("--chain-id", "999"))
+            await until(heard, ("node-1", f"market {chain.url} is chain 999, and the contracts"))
+            another()
+            await until(heard, ("node-1", "market the market should be at"))
+            another(state=state)
+            await until(heard, ("node-1", "market goes on"))
+            account = await asyncio.to_thread(earnings_of, root / "node-1")
+            assert (account.free, account.deposited) == (1_000_000, 1_000_000)
+            rpc.ask("evm_increaseTime", 3600)
+            rpc.ask("evm_mine")
+            await until(heard, ("node-1", "market this machine's clock says"))
+        finally:
+            await network.stop()
+
+    try:
+        asyncio.run(play())
+    finally:
+        rpc.close()
+        running[0].close()
+
+
+def test_up_says_that_its_chain_ended(tmp_path: Path) -> None:
+    words = ["up", "--nodes", "1", "--folder", str(tmp_path / "net"), "--json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "skerry", *words], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        started = json.loads(process.stdout.readline())
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        nodes = {str(it["pid"]) for it in started["nodes"].values()}
+        (anvil,) = set(children) - nodes
+        os.kill(int(anvil), signal.SIGKILL)
+        said: dict[str, str] = {}
+        while said.get("node") != "chain":
+            said = json.loads(process.stdout.readline())
+        assert said["event"].startswith("was killed by signal 9; end this with Ctrl-C")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        process.stdout.close()
+        assert process.wait(60) == 0
+
+
+def test_an_invite_that_names_another_market_gets_no_money(tmp_path: Path) -> None:
+    async def case(network: LocalNetwork, heard: Heard) -> None:
+        await until(heard, *entered("node-1"))
+        wrong = invite_text(msgspec.structs.replace(read_invite(network.invite), registry=OTHER))
+        job = ["run", "jobs/digits.toml", "--network", wrong, "--json"]
+        job += ["--set", f"output_dir={tmp_path / 'run'}"]
+        for words, code in (
+            (("doctor", "--network", wrong, "--home", str(tmp_path / "a"), "--json"), 6),
+            (job, 7),
+        ):
+            told = await asyncio.to_thread(skerry, *words, code=code)
+            assert "chain.registry" in told
+            assert "ask whoever gave you the invite" in told
+        late = LocalNode("late")
+        network.nodes.append(late)
+        network.invite = wrong
+        await network.launch(late)
+        await until(heard, ("late", "market the invite names the registry 0x1111"))
+        (event,) = log(network.root / "late", "market")
+        assert "put no money into it" in event["next"]
+
+    with_market(tmp_path / "net", 1, case)
 
 
 def test_contracts_that_are_not_ours_get_no_money(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from skerry.chain.deploy import Manifest, Placed
 from skerry.chain.errors import (
     ChainFileDamaged,
     ChainUnreachable,
@@ -16,15 +18,15 @@ from skerry.chain.errors import (
     FundsShort,
     ManifestUnreadable,
     OutboxBusy,
+    RegistryDiffers,
 )
 from skerry.node.keys import KeyUnsafe
 from skerry.node.market.awarding import OffersShort, award
 from skerry.node.market.desk import obey, open_desk, read_config
+from skerry.node.market.inspection import check_registry, look_at_files
 from skerry.node.market.orders import Order
 from skerry.node.market.statements import NoMarket, earnings_of
 from tests.node.market.ground import ASKING, TOKENS, InProcess, Market, small_run
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,7 @@ def desk_of(market: Market, name: str) -> InProcess:
     return found
 
 
+@pytest.mark.slow
 def test_each_refusal_says_what_to_do_next(market: Market, tmp_path: Path) -> None:
     client, solver = desk_of(market, "client"), desk_of(market, "solver-0")
     config = read_config(market.run)
@@ -75,10 +78,35 @@ def test_each_refusal_says_what_to_do_next(market: Market, tmp_path: Path) -> No
     assert set(gains.values()) == {0}, "a refusal costs nobody anything"
 
 
+def test_damaged_books_are_named_by_who_only_looks(tmp_path: Path) -> None:
+    assert look_at_files(tmp_path) == "0 databases, sound"
+    with sqlite3.connect(tmp_path / "market.outbox") as base:
+        base.execute("CREATE TABLE one (two)")
+    base.close()
+    assert look_at_files(tmp_path) == "1 databases, sound"
+    (tmp_path / "court.events").write_bytes(b"no database" * 99)
+    with pytest.raises(ChainFileDamaged, match=r"court\.events is damaged") as damaged:
+        look_at_files(tmp_path)
+    assert f"mv {tmp_path / 'court.events'} " in damaged.value.next_step
+
+
+def test_contracts_of_another_market_than_the_invite_s_are_refused(tmp_path: Path) -> None:
+    placed = {"registry": Placed(b"\x01" * 20, b"", "")}
+    Manifest(31337, 1, placed).write(tmp_path / "manifest.json")
+    told = (tmp_path / "manifest.json").read_bytes()
+    check_registry(told, None)
+    check_registry(told, b"\x01" * 20)
+    with pytest.raises(RegistryDiffers, match="0x0202"):
+        check_registry(told, b"\x02" * 20)
+    with pytest.raises(RegistryDiffers):
+        check_registry(b"no manifest", b"\x02" * 20)
+
+
+@pytest.mark.slow
 def test_a_damaged_file_is_named_and_money_is_unharmed(market: Market) -> None:
     party = desk_of(market, "solver-1")
     party.close()
-    for name, advice in (("market.outbox", "restore a copy"), ("market.events", "delete")):
+    for name, advice in (("market.outbox", "restore a copy"), ("market.events", "move it away")):
         path = party.folder / name
         whole = path.read_bytes()
         for extra in party.folder.glob(f"{name}-*"):

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from skerry.base.digests import digest
 from skerry.base.errors import NodeError, SkerryError
 from skerry.membership import SKEW_SECONDS_MAX, Roster
+from skerry.membership.skew import ClockWrong
 from skerry.messages.membership import (
     SEEDS_MAX,
     Announcement,
@@ -34,6 +35,7 @@ from skerry.node.daemon.gossip import Gossip
 from skerry.node.daemon.home import NodeHome, Presence
 from skerry.node.daemon.host import Host, Service
 from skerry.node.daemon.lending import Lending
+from skerry.node.daemon.looking import VersionDiffers
 from skerry.node.daemon.memory import NodeMemory
 from skerry.node.daemon.settings import NodeSettings
 from skerry.node.daemon.switchboard import Switchboard
@@ -58,19 +60,6 @@ class SeedsUnreachable(NodeError):
             f"no way into the network: {words}"[:900],
             next_step="check that the seed runs and that its address reaches you, or ask for a new"
             " invite (`skerry nodes` prints one where a node runs); `skerry doctor` looks closer",
-        )
-
-
-class ClockWrong(NodeError):
-    """This machine's clock is so far from the others' that nothing it signs would count."""
-
-    code = "node.clock"
-
-    def __init__(self, seconds: int) -> None:
-        way = "behind" if seconds > 0 else "ahead of"
-        super().__init__(
-            f"this machine's clock is {abs(seconds)} s {way} the network's",
-            next_step="set it (`timedatectl set-ntp true`), then start the node again",
         )
 
 
@@ -129,6 +118,7 @@ class Daemon:
             MemoryDamaged, KeyUnsafe, StorageError: the folder cannot be used.
             BindRefused: the port is taken.
             SeedsUnreachable: nobody answers, and nobody was known before.
+            VersionDiffers: who answers speaks another version.
             ClockWrong: nothing that this node signs would count.
         """
         async with contextlib.AsyncExitStack() as ends:
@@ -276,7 +266,7 @@ class Daemon:
         """Wait until somebody answers, where somebody should.
 
         Raises:
-            SeedsUnreachable, ClockWrong: see `live`.
+            SeedsUnreachable, VersionDiffers, ClockWrong: see `live`.
         """
         alone = self.invite is None and not gossip.seeds
         asked = not gossip.seeds and not alone and await self._ask_registry(gossip)
@@ -291,6 +281,8 @@ class Daemon:
                 asked = True
                 if await self._ask_registry(gossip):
                     began = clock.now()
+            if gossip.foreign is not None:
+                raise VersionDiffers(gossip.foreign)
             if clock.now() - began > self.contact_seconds:
                 raise SeedsUnreachable(
                     dict(gossip.reached) or dict.fromkeys(gossip.seeds, "silent")

@@ -21,15 +21,15 @@ from skerry.base.errors import NodeError, PeerError, SkerryError
 from skerry.base.units import format_bytes
 from skerry.chain.rpc import Rpc
 from skerry.membership import SKEW_SECONDS_MAX
+from skerry.membership.skew import ClockWrong
 from skerry.messages.membership import Invite
-from skerry.node.daemon.daemon import ClockWrong
 from skerry.node.daemon.home import NodeHome
 from skerry.node.daemon.looking import look, reachable, stranger
 from skerry.node.daemon.memory import NodeMemory
 from skerry.node.daemon.settings import read_settings
 from skerry.node.daemon.switchboard import open_call
 from skerry.node.market.carriage import ask_manifest
-from skerry.node.market.inspection import look_at_contracts, look_at_money
+from skerry.node.market.inspection import look_at_contracts, look_at_files, look_at_money
 from skerry.node.market.stall import MANIFEST_NAME
 from skerry.storage import read_file
 from skerry.transport import Link
@@ -76,7 +76,8 @@ async def examine(home: NodeHome, invite: Invite | None, chain: str = "") -> lis
     if chain:
         findings.append(_tried("chain", lambda: _chain(chain)))
     if chain and findings[-1].fine:
-        findings += await _market(home, invite, chain)
+        reached = all(it.fine for it in findings if it.what == "network")
+        findings += await _market(home, invite, chain, reached=reached)
     return findings
 
 
@@ -182,17 +183,23 @@ async def _network(invite: Invite) -> list[Finding]:
     return findings
 
 
-async def _market(home: NodeHome, invite: Invite | None, chain: str) -> list[Finding]:
+async def _market(
+    home: NodeHome, invite: Invite | None, chain: str, *, reached: bool
+) -> list[Finding]:
     """Look at the contracts that a node would use here, and at its money."""
     manifest = await asyncio.to_thread(_kept_manifest, home) or await _asked_manifest(invite)
+    if not manifest and not reached:
+        return []  # why nobody could be asked was said
     if not manifest:
         words, step = "no node says where the contracts are", "start the seed of the network again"
         return [Finding("contracts", False, words, step, "node.contracts")]
     registry = invite.registry if invite else None
     findings = [_tried("contracts", lambda: look_at_contracts(chain, manifest, registry))]
+    folder = home.root / "market"
+    if folder.exists():
+        findings.append(_tried("books", lambda: look_at_files(folder)))
     if findings[0].fine and home.root.exists():
         deposit = _deposit(home)
-        folder = home.root / "market"
         findings.append(_tried("stake", lambda: look_at_money(chain, manifest, folder, deposit)))
     return findings
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 from skerry.base.chance import Chance
 from skerry.base.clock import Clock
-from skerry.base.errors import PeerError
+from skerry.base.errors import NodeError, PeerError
 from skerry.membership import (
     AnnouncementRefused,
     Pulse,
@@ -29,11 +29,12 @@ from skerry.membership import (
     check_announcement,
     clock_offset_ms,
 )
-from skerry.membership.skew import sample_ms
+from skerry.membership.roster import SKEW_SECONDS_MAX
+from skerry.membership.skew import ClockWrong, sample_ms
 from skerry.messages.membership import NEWS_MAX, Announcement, RosterNews, RosterWant
 from skerry.messages.wire import MessageUnexpected, decode, encode
 from skerry.node.daemon.memory import NodeMemory
-from skerry.node.daemon.switchboard import Caller, Switchboard, hear
+from skerry.node.daemon.switchboard import Caller, CallRefused, Switchboard, hear
 from skerry.transport import Link, LinkLost
 
 PURPOSE = "roster"
@@ -74,6 +75,7 @@ class Gossip:
         wall: Unix time in milliseconds by this machine.
         announce: makes this node's own announcement.
         told: is told what happens, as an event and its facts.
+        foreign: the last refusal of a node that speaks another version.
     """
 
     key: bytes
@@ -88,11 +90,14 @@ class Gossip:
     roster: Roster = field(default_factory=Roster)
     mine: Announcement | None = None
     reached: dict[str, str] = field(default_factory=dict)
+    foreign: CallRefused | None = None
     _watched: dict[bytes, Watched] = field(default_factory=dict)
     _offsets: dict[bytes, int] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _renewed_at: float = float("-inf")
     _turn: int = 0
+    _trouble: str = ""
+    _off: bool = False
     _pause: float = TURN_SECONDS
     _stirred: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -159,8 +164,10 @@ class Gossip:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        now = self._now()
-        self.mine = self.announce(self.memory.next_sequence(self.wall()), now, 0)
+        now, sequence = self._now(), self.wall()
+        with contextlib.suppress(NodeError):
+            sequence = self.memory.next_sequence(sequence)
+        self.mine = self.announce(sequence, now, 0)
         farewell = [self._tell(it.endpoints[0]) for it in self._choose() if it.endpoints]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1.0):
@@ -177,8 +184,8 @@ class Gossip:
 
     def renew(self) -> None:
         """Announce this node anew, as it is now."""
-        self._renewed_at = self.clock.now()
         sequence = self.memory.next_sequence(self.wall())
+        self._renewed_at = self.clock.now()
         self.mine = self.announce(sequence, self._now(), LIFETIME_SECONDS)
         self.roster = self.roster.merged([self.mine])
 
@@ -240,15 +247,35 @@ class Gossip:
     async def _go_round(self) -> None:
         while True:
             if self.clock.now() - self._renewed_at > RENEW_SECONDS:
-                self.renew()
+                self._remember(self.renew)
             self._turn += 1
             asked = [it.endpoints[0] for it in self._choose() if it.endpoints]
             lonely = len(asked) == 0 or self._turn % 10 == 1
             seeds = [it for it in self.seeds if it not in asked] if lonely else []
             await asyncio.gather(*(self._tell(it) for it in [*asked, *seeds]))
-            with contextlib.suppress(PeerError):
-                self.memory.keep_peers(self.roster.live(self._now()))
+            self._remember(lambda: self.memory.keep_peers(self.roster.live(self._now())))
+            self._look_at_clock()
             await self._rest(alone=not asked)
+
+    def _look_at_clock(self) -> None:
+        """Say once that this machine's clock has gone wrong, as most of the others see it."""
+        ahead = self.offset_ms // 1000
+        wrong = abs(ahead) > SKEW_SECONDS_MAX
+        if wrong and not self._off:
+            error = ClockWrong(ahead)
+            self.told("clock", {"reason": error.message, "next": error.next_step})
+        self._off = wrong
+
+    def _remember(self, work: Callable[[], None]) -> None:
+        """Do what writes to the memory; where the disk refuses, say so once and go on."""
+        try:
+            work()
+        except NodeError as error:  # there may be room again before the next turn
+            if error.message != self._trouble:
+                self.told("memory", {"reason": error.message, "next": error.next_step})
+            self._trouble = error.message
+        else:
+            self._trouble = ""
 
     async def _rest(self, *, alone: bool) -> None:
         """Wait for the next turn: shortly when there was news, else until there is, or a while."""
@@ -284,6 +311,8 @@ class Gossip:
             self.reached[address] = "it did not answer in time"
         except PeerError as error:
             self.reached[address] = error.message
+            if isinstance(error, CallRefused) and error.refusal.code == "peer.version":
+                self.foreign = error
         else:
             self.reached[address] = ""
 

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skerry.base.clock import Clock
+from skerry.base.errors import NodeError
 from skerry.base.units import format_bytes
 from skerry.node.daemon.memory import NodeMemory
 from skerry.node.daemon.policy import OwnerPolicy, Readings, Verdict, decide
@@ -227,6 +228,7 @@ class Lending:
 
     def _keep(self) -> None:
         seconds = int(self._unkept)
-        if seconds:
-            self._memory.add_computed(self._day(), seconds)
-            self._unkept -= seconds
+        with contextlib.suppress(NodeError):  # the disk may have room later; it counts until then
+            if seconds:
+                self._memory.add_computed(self._day(), seconds)
+                self._unkept -= seconds

@@ -95,6 +95,7 @@ class LocalNetwork:
         self.seed = LocalNode("seed")
         self.nodes = [LocalNode(f"node-{at + 1}") for at in range(nodes)]
         self.invite = ""
+        self.ended = ""  # what of it ended that is no node, in words
         self.told = told
         self._reading: set[asyncio.Task[None]] = set()
 

@@ -22,8 +22,8 @@ import msgspec
 
 from skerry.base.chance import Chance
 from skerry.base.errors import NodeError, PeerError, SkerryError
-from skerry.membership import AnnouncementRefused, Roster, check_announcement
-from skerry.membership.skew import sample_ms
+from skerry.membership import SKEW_SECONDS_MAX, AnnouncementRefused, Roster, check_announcement
+from skerry.membership.skew import ClockWrong, sample_ms
 from skerry.messages.membership import (
     INVITE_PREFIX,
     NOTHING,
@@ -37,7 +37,7 @@ from skerry.messages.membership import (
 from skerry.messages.wire import encode
 from skerry.node.daemon.gossip import PURPOSE
 from skerry.node.daemon.home import NodeHome
-from skerry.node.daemon.switchboard import hear, open_call
+from skerry.node.daemon.switchboard import CallRefused, hear, open_call
 from skerry.storage import read_file
 from skerry.transport import Transport
 from skerry.transport.iroh_transport import IrohTransport
@@ -82,6 +82,18 @@ class NobodyAnswered(PeerError):
         )
 
 
+class VersionDiffers(PeerError):
+    """The other nodes speak another version of what nodes say to each other."""
+
+    code = "peer.version"
+
+    def __init__(self, refused: CallRefused) -> None:
+        super().__init__(
+            f"another version of skerry runs that network: {refused.refusal.message}",
+            next_step="let both run the same version of skerry; nothing here was changed",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class NodeSight:
     """One node as it was seen.
@@ -108,7 +120,9 @@ def find_invite(text: str) -> Invite:
     """
     if text.strip().lower().startswith(INVITE_PREFIX):
         return read_invite(text)
-    folder = Path(text).expanduser()
+    folder = folder_named(text)
+    if folder is None:
+        raise NetworkUnknown(text)
     if (folder / NETWORK_NAME).is_file():
         try:
             found = msgspec.json.decode(read_file(folder / NETWORK_NAME), type=NetworkFile)
@@ -124,6 +138,15 @@ def find_invite(text: str) -> Invite:
     return Invite(seeds=(presence.address,))
 
 
+def folder_named(text: str) -> Path | None:
+    """Return the folder that a text names, or None where it is none: an invite is no path."""
+    folder = Path(text).expanduser()
+    try:
+        return folder if folder.is_dir() else None
+    except OSError:  # longer than any name
+        return None
+
+
 def stranger() -> IrohTransport:
     """Return a transport of somebody who only asks, under a key that nobody knows."""
     return IrohTransport(os.urandom(32))
@@ -134,14 +157,20 @@ async def ask_roster(transport: Transport, invite: Invite) -> tuple[Announcement
 
     Raises:
         NobodyAnswered: with the reason for each seed.
+        VersionDiffers: one speaks another version.
+        ClockWrong: nothing that they say counts by this machine's clock.
     """
     tried: dict[str, str] = {}
-    news = await _first_answer(transport, invite.seeds, tried)
-    if news is None:
-        news = await _first_answer(transport, await _by_registry(invite, tried), tried)
-    if news is None:
+    answer = await _first_answer(transport, invite.seeds, tried)
+    if answer is None:
+        answer = await _first_answer(transport, await _by_registry(invite, tried), tried)
+    if answer is None:
         raise NobodyAnswered(tried or {"no seed": "the invite names none"})
-    return _sound(news.announcements, invite.network)
+    news, ahead_ms = answer
+    sound = _sound(news.announcements, invite.network)
+    if not sound and abs(ahead_ms) > SKEW_SECONDS_MAX * 1000:
+        raise ClockWrong(ahead_ms // 1000)
+    return sound
 
 
 async def reachable(transport: Transport, invite: Invite) -> Invite:
@@ -176,13 +205,22 @@ def registered(invite: Invite) -> list[str]:
 
 async def _first_answer(
     transport: Transport, seeds: Sequence[str], tried: dict[str, str]
-) -> RosterNews | None:
-    """Return what the first of some nodes says that answers; note why the others did not."""
+) -> tuple[RosterNews, int] | None:
+    """Return what the first that answers says, and the milliseconds by which its clock is ahead.
+
+    Why the others did not answer is noted in `tried`.
+    """
     for seed in seeds:
         try:
-            return await _ask(transport, seed)
+            sent = _now_ms()
+            news = await _ask(transport, seed)
+            return news, sample_ms(sent=sent, received=_now_ms(), theirs=news.clock_ms)
         except TimeoutError:
             tried[seed] = "it did not answer in time"
+        except CallRefused as error:
+            if error.refusal.code == VersionDiffers.code:
+                raise VersionDiffers(error) from None
+            tried[seed] = error.message
         except PeerError as error:
             tried[seed] = error.message
     return None

@@ -147,5 +147,5 @@ class MarketClient:
         words = str(facts.get("words", ""))
         if kind == "move" and not any(it in words for it in _QUIET_MOVES):
             self.told(words)
-        elif kind == "market" and not words:
-            self.told(f"waits: {facts.get('reason', '')}")
+        elif kind == "market":
+            self.told(words or f"waits: {facts.get('reason', '')}")

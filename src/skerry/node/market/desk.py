@@ -10,6 +10,7 @@ Rule    Its folder holds one secret, made silently and readable by its owner alo
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -23,7 +24,8 @@ from skerry.base.digests import digest
 from skerry.base.errors import SkerryError
 from skerry.chain.bookkeeping import Bookkeeper
 from skerry.chain.courthouse import CourtLog
-from skerry.chain.deploy import Manifest, connect
+from skerry.chain.deploy import Manifest, clock_skew, connect, recognise
+from skerry.chain.errors import ChainFileUnwritable, ClockSkew
 from skerry.chain.keyfiles import ChainKey
 from skerry.chain.localnet import give
 from skerry.chain.origin import check_origin
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from skerry.node.past import PastRun
 
 KEY_NAME = "market.key"
+OUTBOX_NAME, EVENTS_NAME, COURT_NAME = "market.outbox", "market.events", "court.events"
 ACCOUNTS_MAX = 4096
 
 
@@ -123,12 +126,17 @@ class Desk:
             for record, receipts in it.rounds():
                 self.actor.on_round(it.job, record, receipts)
 
-    def tick(self) -> Ticked:
-        """Follow the runs, make every move that is due, and keep the standing offers good."""
+    def tick(self) -> tuple[Ticked, ClockSkew | None]:
+        """Follow the runs, make every move that is due, and keep the standing offers good.
+
+        Where this machine's clock is too far from the chain's, the chain's alone counts.
+        """
         self.follow()
-        ticked = self.actor.tick(wall_seconds() if self.clock else 0)
+        now = wall_seconds() if self.clock else 0
+        skew = clock_skew(self.actor.wallet.rpc, now) if now else None
+        ticked = self.actor.tick(0 if skew else now)
         self.renew()
-        return ticked
+        return ticked, skew
 
     def renew(self) -> None:
         """Sign each standing offer anew once it was used, or half of its time is over."""
@@ -235,11 +243,11 @@ def open_desk(folder: Path, place: Place) -> Desk:
         check_origin(rpc, manifest)
         seed = read_seed(folder / KEY_NAME)
         key = chain_key(seed)
-        outbox = Outbox(folder / "market.outbox", rpc, key, RealClock(), chain=manifest.chain)
+        outbox = Outbox(folder / OUTBOX_NAME, rpc, key, RealClock(), chain=manifest.chain)
         opened.callback(outbox.close)
-        keeper = Bookkeeper(folder / "market.events", rpc, manifest)
+        keeper = Bookkeeper(folder / EVENTS_NAME, rpc, manifest)
         opened.callback(keeper.close)
-        log = CourtLog(folder / "court.events", rpc, manifest)
+        log = CourtLog(folder / COURT_NAME, rpc, manifest)
         opened.callback(log.close)
         wallet = Wallet(rpc, key, outbox, manifest)
         board = FolderBoard(Path(place.board))
@@ -255,8 +263,9 @@ def _asked(order: Order) -> Asked:
 
 
 def obey(desk: Desk, order: Order) -> Said:
-    """Do what a line asks."""
+    """Do what a line asks, if the chain is still the one that has the contracts."""
     actor = desk.actor
+    recognise(actor.wallet.rpc, actor.wallet.manifest, ("market",))
     address = actor.me.hex()
     match order.do:
         case "faucet":
@@ -289,9 +298,12 @@ def obey(desk: Desk, order: Order) -> Said:
         case "leave":
             actor.leaves = True
         case "tick":
-            ticked = desk.tick()
+            ticked, skew = desk.tick()
             wanted = {job.hex(): tuple(map(bytes.hex, it)) for job, it in ticked.wanted.items()}
-            return Said(address, "", ticked.moves, ticked.wake, desk.closed(), wanted)
+            said = Said(address, "", ticked.moves, ticked.wake, desk.closed(), wanted)
+            if skew is None:
+                return said
+            return msgspec.structs.replace(said, warns=skew.message, next_step=skew.next_step)
         case _:
             pass
     return Said(address)
@@ -318,6 +330,8 @@ def main() -> None:
             said = obey(desk, order)
         except SkerryError as error:
             said = refused(error)
+        except sqlite3.OperationalError as error:  # a full disk; what is sent was written before
+            said = refused(ChainFileUnwritable(folder, str(error)))
         print(msgspec.json.encode(said).decode(), flush=True)
         if order.do == "quit":
             break

@@ -122,7 +122,8 @@ class Said(msgspec.Struct, frozen=True):
         over: those of the jobs asked about that are closed, hexadecimal.
         error: the code of why it did not obey; empty where it did.
         why: the same in words.
-        next_step: what to do about it.
+        next_step: what to do about it, or about what it warns of.
+        warns: what is not as it should be, though it obeyed.
     """
 
     address: str = ""
@@ -136,3 +137,4 @@ class Said(msgspec.Struct, frozen=True):
     error: str = ""
     why: str = ""
     next_step: str = ""
+    warns: str = ""

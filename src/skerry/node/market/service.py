@@ -12,12 +12,12 @@ Units   Seconds.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from skerry.base.errors import NodeError, PeerError, SkerryError
+from skerry.chain.errors import RegistryDiffers
 from skerry.market.offers import Role
 from skerry.messages.leased import Assignment
 from skerry.node.daemon.host import Host
@@ -28,11 +28,18 @@ from skerry.node.market.desk_process import DeskProcess
 from skerry.node.market.orders import Order
 from skerry.node.market.stall import MANIFEST_NAME, Fetch, Stall, Ways, place_in
 from skerry.node.network.pay import NotPaidHere, confirm_order, join_order
-from skerry.storage import StorageError, read_file
+from skerry.storage import read_file
 
 TRY_SECONDS, TRY_SECONDS_MAX = 1.0, 60.0
 #: What a restart or a hand must mend, by the code of the error.
-LASTING = ("chain.foreign", "chain.code", "chain.id", "chain.manifest", "node.key")
+LASTING = (
+    "chain.foreign",
+    "chain.code",
+    "chain.id",
+    "chain.manifest",
+    "chain.file",
+    "node.key",
+)
 
 
 class MarketAway(NodeError):
@@ -125,14 +132,16 @@ class MarketService:
     async def _enter(self) -> None:
         """Find the contracts and begin, however often it must be tried."""
         assert self._host is not None
-        pause = TRY_SECONDS
+        pause, told = TRY_SECONDS, ""
         while True:
             try:
                 await self._begin()
             except (SkerryError, TimeoutError) as error:
                 self.why = getattr(error, "message", "") or "a node did not answer in time"
                 step = getattr(error, "next_step", "")
-                self._host.tell("market", {"reason": self.why, "next": step})
+                if self.why != told:  # it is tried again and again, and told when it changes
+                    self._host.tell("market", {"reason": self.why, "next": step})
+                told = self.why
                 code = getattr(error, "reason", "") or getattr(error, "code", "")
                 if code in LASTING:
                     return
@@ -189,38 +198,40 @@ class MarketService:
     async def _manifest(self) -> bytes:
         """Return where the contracts are: as the owner says, as was known, or as a node says."""
         assert self._host is not None
-        found = await asyncio.to_thread(self._kept_manifest, self._host.home)
+        found, path = await asyncio.to_thread(self._kept_manifest, self._host.home)
         if found:
-            return await self._checked(found)
+            step = f"join that network with another --home; {path} belongs to the other market"
+            await self._check(found, step)
+            return found
         tried: list[str] = []
+        foreign: RegistryDiffers | None = None
         for it in self._host.peers.live():
             if it.signer == self._host.key or not it.endpoints:
                 continue
             try:
                 found = await ask_manifest(self._host.switchboard.call, it.endpoints[0])
+                if found:
+                    await self._check(found)
+                    return found
+            except RegistryDiffers as error:
+                foreign = error  # another node may know better
             except (PeerError, TimeoutError) as error:
                 tried.append(str(error).splitlines()[0])
-                continue
-            if found:
-                return await self._checked(found)
-        raise MarketAway("no node says where the contracts are " + "; ".join(tried)[:300])
+        if foreign is not None:
+            raise foreign
+        raise MarketAway("no node says where the contracts are. " + "; ".join(tried)[:300])
 
-    def _kept_manifest(self, home: Path) -> bytes:
-        """Return what the owner's file says, or what was heard before; empty where neither is."""
+    def _kept_manifest(self, home: Path) -> tuple[bytes, Path]:
+        """Return what the owner's file says, or what was heard before, and where that is kept."""
         named, kept = self.settings.market.manifest, home / "market" / MANIFEST_NAME
-        paths = [Path(named).expanduser()] if named else [kept]
-        return next((read_file(it) for it in paths if named or it.is_file()), b"")
+        path = Path(named).expanduser() if named else kept
+        return read_file(path) if named or path.is_file() else b"", path
 
-    async def _checked(self, manifest: bytes) -> bytes:
-        """Return a manifest if it names the registry that the invite named."""
-        if self.way.registry is not None:
-            named = await asyncio.to_thread(registry_of, manifest)
-            if named != self.way.registry:
-                raise MarketAway(
-                    f"the contracts are those of registry 0x{named.hex()}, and the invite names"
-                    f" 0x{self.way.registry.hex()}"
-                )
-        return manifest
+    async def _check(self, manifest: bytes, next_step: str = "") -> None:
+        """Refuse a manifest of another market than the one that the invite named."""
+        from skerry.node.market.inspection import check_registry  # loads a chain's client
+
+        await asyncio.to_thread(check_registry, manifest, self.way.registry, next_step)
 
     # -- what a part in a job asks
 
@@ -259,13 +270,3 @@ class MarketService:
         """Take note that no round will come any more."""
         if self.stall is not None:
             await self.stall.end(job)
-
-
-def registry_of(manifest: bytes) -> bytes:
-    """Return the address of the registry that a manifest names; empty where it names none."""
-    from skerry.chain.deploy import Manifest  # a chain's client takes a second to load
-    from skerry.chain.errors import ManifestUnreadable
-
-    with contextlib.suppress(ManifestUnreadable, StorageError, KeyError):
-        return Manifest.parse(manifest).at("registry")
-    return b""

@@ -231,21 +231,25 @@ class Stall:
             await asyncio.sleep(LEAST_SECONDS)  # so that what comes together is looked at once
             try:
                 pause = await self._tick()
-                self._trouble = ""
             except SkerryError as error:  # the chain or the disk may come back
-                self._tell_once(error)
+                self._tell_once(error.message, error.next_step)
                 pause = BUSY_SECONDS
 
-    def _tell_once(self, error: SkerryError) -> None:
-        """Tell what is in the way, but not again while it is the same."""
-        if error.code + error.message != self._trouble:
-            self._trouble = error.code + error.message
-            self.told("market", {"reason": error.message, "next": error.next_step})
+    def _tell_once(self, trouble: str, next_step: str) -> None:
+        """Tell what is in the way, but not again while it is the same; and that it is over."""
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if trouble:
+            self.told("market", {"reason": trouble, "next": next_step})
+        else:
+            self.told("market", {"words": "goes on: what was in the way is gone"})
 
     async def _tick(self) -> float:
         """Let the desk move; return for how long nothing is due."""
         await self._renew()
         said = await self.ask(Order("tick"))
+        self._tell_once(said.warns, said.next_step)
         for move in said.moves:
             self.told("move", {"words": move})
         self.ticked()

@@ -20,13 +20,14 @@ from skerry.chain.localnet import MANIFEST_NAME
 from skerry.messages.leased import Assignment
 from skerry.messages.membership import Announcement, Invite
 from skerry.node.daemon.home import default_home
-from skerry.node.daemon.looking import ask_roster
+from skerry.node.daemon.looking import ask_roster, folder_named
 from skerry.node.daemon.switchboard import open_call
 from skerry.node.life import RunJob
 from skerry.node.market.awarding import OffersShort
 from skerry.node.market.bought import keep_bought
 from skerry.node.market.carriage import Dial, ask_manifest
 from skerry.node.market.client import MarketClient
+from skerry.node.market.inspection import check_registry
 from skerry.node.market.stall import Ways
 from skerry.node.network.hiring import hire
 from skerry.node.network.purse import Purse
@@ -134,7 +135,9 @@ async def open_buying(
     """Return a submitter's side of the market of a network.
 
     Raises:
+        NobodyAnswered, VersionDiffers, ClockWrong: there is no way in.
         NoContracts: nobody says where the contracts are.
+        RegistryDiffers: the contracts are those of another market than the invite's.
         ChainError: the chain cannot be used, or the contracts are not this package's.
     """
     home = purse.home or _client_home(network)
@@ -143,8 +146,8 @@ async def open_buying(
     async def dial(address: str, purpose: str) -> Link:
         return await open_call(transport, address, purpose)
 
-    own = Path(network).expanduser() / "chain" / MANIFEST_NAME  # noqa: ASYNC240 - a name
-    manifest = await _manifest(dial, own, invite)
+    manifest = await _manifest(transport, dial, folder_named(network), invite)
+    await asyncio.to_thread(check_registry, manifest, invite.registry)
     ways = Ways(dial, lambda: _addresses(there), pushes=True)
     client = MarketClient(home / "market", invite.chain, ways, purse.told)
     try:
@@ -156,20 +159,21 @@ async def open_buying(
 
 
 def _client_home(network: str) -> Path:
-    folder = Path(network).expanduser()
-    return (folder if folder.is_dir() else default_home()).absolute() / "client"
+    return (folder_named(network) or default_home()).absolute() / "client"
 
 
 def _addresses(there: Mapping[bytes, Announcement]) -> dict[bytes, str]:
     return {it.signer: it.endpoints[0] for it in there.values() if it.endpoints}
 
 
-async def _manifest(dial: Dial, own: Path, invite: Invite) -> bytes:
+async def _manifest(transport: Transport, dial: Dial, folder: Path | None, invite: Invite) -> bytes:
     """Return where the network's contracts are: as its folder says, or as a seed does."""
-    found = read_file(own) if own.is_file() else b""  # noqa: ASYNC240 - once, at the start
+    own = folder / "chain" / MANIFEST_NAME if folder else None
+    found = read_file(own) if own and own.is_file() else b""
     for seed in invite.seeds if not found else ():
         with contextlib.suppress(PeerError, TimeoutError):
             found = found or await ask_manifest(dial, seed)
     if not found:
+        await ask_roster(transport, invite)  # says why, where nobody answers at all
         raise NoContracts(len(invite.seeds))
     return found

@@ -19,7 +19,7 @@ from skerry.base.errors import NodeError, PeerError
 from skerry.messages.leased import NodeAddress
 from skerry.messages.membership import Call
 from skerry.messages.wire import decode_as
-from skerry.node.daemon.looking import ask_roster, find_invite, reachable
+from skerry.node.daemon.looking import ask_roster, find_invite, folder_named, reachable
 from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult
 from skerry.node.network.plain import NODE_NAME, PlainNode
@@ -58,7 +58,7 @@ async def find_nodes(transport: Transport, network: str, count: int) -> list[Nod
         NoNetwork: nobody there takes jobs.
         NetworkUnknown, InviteWrong, NobodyAnswered: there is no way in.
     """
-    found = _plain_nodes(Path(network))
+    found = _plain_nodes(network)
     if not found:
         known = await ask_roster(transport, find_invite(network))
         takers = [it for it in known if "solver" in it.roles]
@@ -70,10 +70,10 @@ async def find_nodes(transport: Transport, network: str, count: int) -> list[Nod
     return found[:count]
 
 
-def _plain_nodes(folder: Path) -> list[NodeAddress]:
+def _plain_nodes(network: str) -> list[NodeAddress]:
     """Return the nodes without a daemon that wrote their address below a folder."""
-    found = []
-    for path in sorted(folder.glob(f"*/{NODE_NAME}")) if folder.is_dir() else []:
+    found, folder = [], folder_named(network)
+    for path in sorted(folder.glob(f"*/{NODE_NAME}")) if folder is not None else []:
         with contextlib.suppress(msgspec.MsgspecError):
             node = msgspec.json.decode(read_file(path), type=PlainNode)
             found.append(NodeAddress(bytes.fromhex(node.key), node.address))
@@ -138,7 +138,7 @@ async def _submit(
         roads = Roads(transport)
         kept = kept_assignment(folder, job)
         buying: Buying | None = None
-        if purse is not None and terms is None and not _plain_nodes(Path(network)):
+        if purse is not None and terms is None and not _plain_nodes(network):
             invite = await reachable(transport, find_invite(network))
             if not invite.chain:
                 purse.told("this network has no chain, so nobody is paid")
