@@ -191,7 +191,7 @@ class World:
         found = self.draft()
         assert isinstance(found, Draft), found
         self.job = found.terms.job
-        self.course = Course(found.terms)
+        self.course = Course(found.terms, kept=self.plot.asking.kept)
         self.make(found.award())
 
     def draft(self) -> Draft | NoMatch:
@@ -257,7 +257,10 @@ class World:
     def finding(self, wanted: ReplayWanted, name: str) -> Finding:
         """Return what a replay says: the truth, or what is convenient."""
         lies = [
-            it for it in wanted.segments if (it.round, it.lane) in self.plot.lies and not it.segment
+            it
+            for it in wanted.segments
+            if (it.round, it.lane) in self.plot.lies and not it.segment
+            if it.round >= self.plot.asking.kept
         ]
         trace = digest("trace", wanted.seed)
         return Finding(wanted.seed, not lies or name in self.plot.lazy, trace)
@@ -314,7 +317,7 @@ class World:
 
     def false_in(self, name: str, number: int) -> list[tuple[int, int]]:
         """Return the lanes that an auditor takes to court."""
-        return sorted(self.plot.lies)
+        return sorted(it for it in self.plot.lies if it[0] >= self.plot.asking.kept)
 
     def admit(self, name: str, number: int, at: int, lane: int) -> None:
         """Open a dispute about a lane, where the court would."""

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from benchmarks.market_world import ASKING, FUNDS, Plot, Shape, World, address
 from skerry.base.chance import Chance
 from skerry.market import NoMatch
-from skerry.market.terms import EPOCHS_MAX
+from skerry.market.terms import EPOCHS_MAX, Terms
 from skerry.roles.auditor import AuditKey
 from skerry.roles.client import stake_for
+from skerry.roles.course import Course, epochs_of
 from skerry.settle import actions
 from skerry.verify.audits import opens
 
@@ -33,6 +34,7 @@ def plots(draw: st.DrawFn) -> Plot:
         draws=draw(st.integers(1, 8)),
         window=draw(st.sampled_from([0, 700])),
         lanes_each_max=draw(st.sampled_from([0, 2])),
+        kept=draw(st.sampled_from([0, 0, 1, 3])) % rounds,
     )
     names = ["solver 0", "auditor 0", "auditor 1", "coordinator", "client"]
     gone = draw(st.dictionaries(st.sampled_from(names), st.integers(0, 900), max_size=2))
@@ -96,6 +98,43 @@ def test_an_undisturbed_job_pays_each_unit_audit_and_round() -> None:
     assert [world.gain(it) for it in world.auditors] == [3 * 11, 3 * 11]
     assert world.gain("coordinator") == 6 * 3
     assert sum(map(world.gain, world.names)) == 0
+
+
+def test_kept_rounds_are_one_epoch_and_nobody_is_paid_for_them_again() -> None:
+    world = World(replace(PLOT, asking=replace(PLOT.asking, kept=3))).run()
+    commits = [it for it in world.moves if isinstance(it, actions.CommitEpoch)]
+    assert [it.rounds for it in commits] == [3, 2, 1]
+    assert sum(commits[0].tally) == 0
+    assert sum(commits[-1].tally) == 3 * SHAPE.lanes
+    units = world.course.tally(6)  # type: ignore[union-attr]
+    leases = world.state.leases
+    paid = sum(count * lease.price for count, lease in zip(units, leases, strict=True))
+    assert sum(map(world.gain, world.solvers)) == paid
+    assert [world.gain(it) for it in world.auditors] == [3 * 11, 3 * 11]
+    assert world.gain("coordinator") == 6 * 3, "it recorded the kept rounds too"
+    assert world.gain("client") == -(paid + 2 * 3 * 11 + 6 * 3)
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 39))
+def test_epochs_cover_each_round_once(rounds: int, each: int, kept: int) -> None:
+    kept = min(kept, rounds - 1)
+    count = epochs_of(rounds, each, kept)
+    world = World(replace(PLOT, shape=replace(SHAPE, rounds=rounds)))
+    terms = replace(terms_of(world), rounds=rounds, epochs=count)
+    course = Course(terms, kept=kept)
+    starts = [0, *(course.end_of(it) for it in range(count))]
+    assert starts[-1] == rounds
+    assert starts == sorted(set(starts))
+    for number in range(count):
+        for at in range(starts[number], starts[number + 1]):
+            assert course.epoch_of(at) == number
+        assert number == 0 < kept or starts[number + 1] - starts[number] <= each
+
+
+def terms_of(world: World) -> Terms:
+    """Return the terms of a world's job."""
+    world.open()
+    return world.state.terms
 
 
 def test_a_lie_that_is_drawn_costs_its_author_and_the_rest_is_paid() -> None:

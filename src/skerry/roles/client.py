@@ -21,6 +21,7 @@ from skerry.market.matching import Match, NoMatch, Wish, match
 from skerry.market.offers import NOBODY, Offer, Role
 from skerry.market.stakes import EPOCHS_OPEN_MAX, solver_stake
 from skerry.market.terms import AUDITORS_MAX, PHASES, Terms, lease_hash
+from skerry.roles.course import epochs_of
 from skerry.settle import Books, actions
 from skerry.settle.actions import SignedOffer
 
@@ -75,6 +76,7 @@ class Asking:
         clock: seconds of thought in a dispute.
         lanes_each_max: most lanes of one solver; 0 for no limit.
         capability: class that a solver must reach.
+        kept: rounds that an earlier award has paid for.
     """
 
     price_max: int = 2_000
@@ -92,6 +94,7 @@ class Asking:
     clock: int = 6 * 3_600
     lanes_each_max: int = 0
     capability: int = 0
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +236,7 @@ def _terms(
         nodes=len(found.leases),
         lanes=shape.lanes,
         rounds=shape.rounds,
-        epochs=-(-shape.rounds // asking.epoch_rounds),
+        epochs=epochs_of(shape.rounds, asking.epoch_rounds, asking.kept),
         segments=shape.segments,
         draws=asking.draws,
         delay=asking.delay,

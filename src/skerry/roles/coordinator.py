@@ -11,7 +11,7 @@ Pure    Values in, an action out.
 from __future__ import annotations
 
 from skerry.market.offers import SignedRecord
-from skerry.roles.course import Course, rounds_of_epoch
+from skerry.roles.course import Course
 from skerry.roles.sight import Sight
 from skerry.settle import actions
 from skerry.settle.actions import Action
@@ -42,7 +42,7 @@ def commit_due(sight: Sight, course: Course, me: bytes, *, over: bool = False) -
     if before is not None and sight.now <= before.committed + terms.window:
         return None
     first, epoch = state.rounds, state.epochs
-    whole = min((epoch + 1) * rounds_of_epoch(terms), terms.rounds)
+    whole = course.end_of(epoch)
     have = min(len(course.rounds), whole)
     if have <= first or (have < whole and not over):
         return None

@@ -5,8 +5,10 @@ What    `Course` turns rounds (states, receipts, and which lease ran each lane) 
 Why     Coordinator, auditor, solver and challenger must come to the same digests, each from its
         own copy of the run, or nobody could hold anybody to a root.
 Rule    Epoch e of a job of R rounds in at most N epochs has the rounds from e*E on, E = ceil(R/N),
-        so that a record's epoch is known before the epoch is committed. A lane is counted for the
-        lease that ran it, in order of rounds and lanes; a dropped lane is EMPTY and counts nothing.
+        so that a record's epoch is known before the epoch is committed. Rounds that are kept from
+        an earlier award are the first epoch and count for nobody; E is that of the others then.
+        A lane is counted for the lease that ran it, in order of rounds and lanes; a dropped lane
+        is EMPTY and counts nothing.
 Pure    No IO.
 """
 
@@ -39,22 +41,36 @@ class RoundWork:
     state_after: bytes
 
 
-def rounds_of_epoch(terms: Terms) -> int:
-    """Return how many rounds one epoch holds, the last one perhaps fewer."""
-    return -(-terms.rounds // terms.epochs)
+def epochs_of(rounds: int, each: int, kept: int = 0) -> int:
+    """Return how many epochs a job needs, of `each` rounds but for those that are kept."""
+    return -(-(rounds - kept) // each) + (kept > 0)
+
+
+def rounds_of_epoch(terms: Terms, kept: int = 0) -> int:
+    """Return how many rounds one epoch holds, the last one perhaps fewer, and that of the kept."""
+    return -(-(terms.rounds - kept) // max(1, terms.epochs - (kept > 0)))
 
 
 @dataclass(frozen=True)
 class Course:
-    """The rounds of one job so far, from the first on."""
+    """The rounds of one job so far, from the first on.
+
+    Attributes:
+        terms: what the job was awarded on.
+        rounds: what they came to.
+        kept: rounds that an earlier award has paid for.
+    """
 
     terms: Terms
     rounds: tuple[RoundWork, ...] = ()
+    kept: int = 0
 
     def more(self, work: RoundWork) -> Course:
         """Return the course with one round more."""
         assert len(work.lanes) == self.terms.lanes, "a round has all lanes of its job"
-        return Course(self.terms, (*self.rounds, work))
+        if len(self.rounds) < self.kept:
+            work = replace(work, lanes=(None,) * len(work.lanes))
+        return replace(self, rounds=(*self.rounds, work))
 
     def without(self, at: int, lanes: Collection[int]) -> Course:
         """Return the course in which some lanes of round `at` count for nobody."""
@@ -62,11 +78,19 @@ class Course:
             None if lane in lanes else work for lane, work in enumerate(self.rounds[at].lanes)
         )
         work = replace(self.rounds[at], lanes=kept)
-        return Course(self.terms, (*self.rounds[:at], work, *self.rounds[at + 1 :]))
+        return replace(self, rounds=(*self.rounds[:at], work, *self.rounds[at + 1 :]))
 
     def epoch_of(self, at: int) -> int:
         """Return the epoch that round `at` belongs to."""
-        return at // rounds_of_epoch(self.terms)
+        if at < self.kept:
+            return 0
+        return (at - self.kept) // rounds_of_epoch(self.terms, self.kept) + (self.kept > 0)
+
+    def end_of(self, epoch: int) -> int:
+        """Return the round after the last one of an epoch."""
+        after = epoch + (self.kept == 0)
+        each = rounds_of_epoch(self.terms, self.kept)
+        return min(self.kept + after * each, self.terms.rounds)
 
     # -- counting
 

@@ -94,7 +94,7 @@ class Statement:
 
     Attributes:
         job: the job's name.
-        units: every unit that was run.
+        units: every unit that was run under this award.
         audits: pay of each seat.
         records: the coordinator's pay.
         budget: what the submitter locked.
@@ -147,6 +147,8 @@ def statement(
     pay = [sum(it.solvers[at] for it in settled) for at in range(len(job.leases))]
     lines = []
     for at, work in enumerate(course.rounds):
+        if at < course.kept:
+            continue  # an earlier award has paid for it
         epoch = next((it for it in epochs.values() if at in it.rounds), None)
         for lane, done in enumerate(work.lanes):
             verdict = _verdict(job, epoch, at, lane)

@@ -151,6 +151,7 @@ class MarketActor:
         signers: Mapping[bytes, int],
         open_run: Callable[[], PastRun],
         blank: Mapping[str, bytes],
+        kept: int = 0,
     ) -> None:
         """Take part in a job that was awarded.
 
@@ -160,13 +161,13 @@ class MarketActor:
             signers: the lease of each node, by the public key that signs its receipts.
             open_run: opens the node's copy of the run.
             blank: tensor digests of a lane's state before its first round.
+            kept: rounds that an earlier award has paid for.
         """
         self.keeper.catch_up()
         state = self.keeper.books.jobs[job]
         owners = tuple(lease.node for lease in state.leases)
-        made = Engagement(
-            Course(state.terms), config, signers, self.wallet.site, open_run, owners, blank
-        )
+        course = Course(state.terms, kept=kept)
+        made = Engagement(course, config, signers, self.wallet.site, open_run, owners, blank)
         part = _Part(made)
         if self.me in state.terms.auditors:
             seat = state.terms.auditors.index(self.me)
@@ -364,6 +365,7 @@ class MarketActor:
                 epoch = sight.state.ring[due.epoch]
                 if epoch.round_to > len(part.engagement.course.rounds):
                     return False  # this node's copy of the run is behind; it is asked again
+                part.engagement.hold_to(epoch)
                 if self.fetches and self._lacks(part, due):
                     return False  # whoever looks for the blobs ticks again
                 part.findings[due.epoch] = self._replayer(part).replay(due).finding
@@ -380,8 +382,9 @@ class MarketActor:
         if due.epoch in part.asked:
             return False
         part.asked.add(due.epoch)
-        past = part.engagement.past
-        names = [past.held_before(it.round, it.lane) for it in due.segments]
+        past, drawn = part.engagement.past, due.segments
+        there = (it for it in drawn if part.engagement.audited(it.round, it.lane))
+        names = [past.held_before(it.round, it.lane) for it in there]
         lacking = [it for row in names for it in row if not past.folder.blobs.has(it)]
         if lacking:
             self._wanted[part.engagement.job] = tuple(dict.fromkeys(lacking))
@@ -392,13 +395,8 @@ class MarketActor:
             from skerry.node.market.replaying import Replayer
 
             it = part.engagement
-            names = it.names
-            part.replayer = Replayer(
-                it.past,
-                it.lane_receipts,
-                lambda at, lane: names.get((at, lane), ()),
-                it.course.terms.segments,
-            )
+            segments = it.course.terms.segments
+            part.replayer = Replayer(it.past, it.lane_receipts, it.audited, segments)
         return part.replayer
 
     def replays(self, job: bytes) -> dict[int, Replayed]:

@@ -115,11 +115,13 @@ class MarketClient:
         """Confirm nothing: it is the client's own award."""
 
     async def join(
-        self, job: bytes, run: Path, data: Path | None, signers: Mapping[bytes, bytes], fetch: Fetch
+        self, assignment: Assignment, run: Path, data: Path | None, fetch: Fetch
     ) -> None:
         """Follow a run, and make every move that is due, until it is closed."""
-        self._job = job
-        await self._stall.join(join_order(job, run, data, signers), fetch)
+        order = join_order(assignment, run, data)
+        self._job, self.ended = bytes.fromhex(order.job), False
+        self._closed.clear()
+        await self._stall.join(order, fetch)
 
     def committed(self, job: bytes) -> None:
         """Take note that a round was committed."""

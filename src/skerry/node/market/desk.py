@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,7 +113,8 @@ class Desk:
         lies = {bytes.fromhex(name): text for name, text in order.lies.items()}
         self.actor.lies = {**self.actor.lies, **lies}
         config, blank = read_config(run), blank_lane(run)
-        self.actor.on_lease(job, config, signers, lambda: self._open(run, data), blank)
+        opened = partial(self._open, run, data)
+        self.actor.on_lease(job, config, signers, opened, blank, order.kept)
         self.followed.append(Following(job, RunFolder(run)))
 
     def _open(self, run: Path, data: Path | None) -> PastRun:

@@ -10,7 +10,7 @@ Rule    A lane counts for the lease whose node signed its receipts, if they are 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from skerry.chain.keyfiles import signer_of
@@ -54,6 +54,7 @@ class Engagement:
         open: opens the run, to replay units of it.
         owners: the address of each lease's node.
         blank: tensor digests of a lane's state before its first round; empty where it has none.
+        vacant: rounds, from the first on, of which the chain shows that they count for nobody.
     """
 
     course: Course
@@ -75,6 +76,7 @@ class Engagement:
     dropped: set[tuple[int, int]] = field(default_factory=set)
     spoken: int = 0
     over: bool = False
+    vacant: int = 0
     _past: PastRun | None = None
     _waiting: list[MarketClaim] = field(default_factory=list)
 
@@ -131,6 +133,19 @@ class Engagement:
         """Return the receipts of a lane that are at hand, in order."""
         names = self.names.get((at, lane), ())
         return [self.receipts[name] for name in names if name in self.receipts]
+
+    def hold_to(self, epoch: Epoch) -> None:
+        """Take note of an epoch on the chain: rounds in it that are kept may be nobody's."""
+        if epoch.round_to <= self.course.kept and self.course.agrees(epoch):
+            self.vacant = max(self.vacant, epoch.round_to)
+
+    def audited(self, at: int, lane: int) -> tuple[bytes, ...]:
+        """Return the names of the receipts that an auditor looks at, if the lane is drawn.
+
+        Of a round that is kept there are none once the chain shows that it counts for nobody: who
+        else told an auditor what is kept could make it accept what it never ran.
+        """
+        return () if at < self.vacant else self.names.get((at, lane), ())
 
     # -- what is signed
 
@@ -212,7 +227,7 @@ class Engagement:
 
     def claimed_course(self) -> Course:
         """Return the course as far as every receipt in it is claimed."""
-        return Course(self.course.terms, self.course.rounds[: self.claimed_rounds()])
+        return replace(self.course, rounds=self.course.rounds[: self.claimed_rounds()])
 
     # -- court
 

@@ -84,6 +84,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
         nodes: keys of the nodes that are to run lanes, hexadecimal.
         jobs: names on the chain of which it is asked, hexadecimal.
         endpoint: where the node can be called, for the chain's registry.
+        kept: rounds of the job that an earlier award has paid for.
     """
 
     do: str
@@ -105,6 +106,7 @@ class Order(msgspec.Struct, frozen=True, omit_defaults=True):
     nodes: tuple[str, ...] = ()
     jobs: tuple[str, ...] = ()
     endpoint: str = ""
+    kept: int = 0
 
 
 class Said(msgspec.Struct, frozen=True):

@@ -254,12 +254,11 @@ class MarketService:
         await self._open_stall().ask(order)
 
     async def join(
-        self, job: bytes, run: Path, data: Path | None, signers: Mapping[bytes, bytes], fetch: Fetch
+        self, assignment: Assignment, run: Path, data: Path | None, fetch: Fetch
     ) -> None:
         """Take part in a job's money from now on, however long the market takes to be there."""
         await self.open.wait()
-        order = join_order(job, run, data, signers)
-        await self._open_stall().join(order, fetch)
+        await self._open_stall().join(join_order(assignment, run, data), fetch)
 
     def committed(self, job: bytes) -> None:
         """Take note that a round was committed."""

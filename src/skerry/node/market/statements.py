@@ -190,9 +190,8 @@ class Ledgers:
         run = Path(order.run)
         owners = tuple(lease.node for lease in job.leases)
         signers = signers_of(order, job.leases)
-        made = Engagement(
-            Course(job.terms), read_config(run), signers, site, _no_run, owners, blank_lane(run)
-        )
+        course, blank = Course(job.terms, kept=order.kept), blank_lane(run)
+        made = Engagement(course, read_config(run), signers, site, _no_run, owners, blank)
         for record, receipts in Following(name, RunFolder(run)).rounds():
             made.on_round(record, receipts)
         board = FolderBoard(Path(self.place.board))

@@ -24,7 +24,7 @@ from skerry.messages.signing import check_signature
 from skerry.messages.wire import decode_as
 from skerry.node.daemon.switchboard import CallRefused
 from skerry.node.network.part import Identity, Part
-from skerry.node.network.pay import NotPaidHere, Paymaster, Unpaid, signers_of
+from skerry.node.network.pay import NotPaidHere, Paymaster, Unpaid
 from skerry.node.network.roads import Roads, hear, say
 from skerry.node.network.staff import Staffing
 from skerry.node.network.trust import stays
@@ -162,8 +162,7 @@ class Desk:
         await part.stocked.wait()
         root = part.folder.root
         data = root / "data" if part.assignment.files else None
-        signers = signers_of(part.assignment, awarded)
-        await pay.join(awarded.job, root, data, signers, part.pantry.bring)
+        await pay.join(part.assignment, root, data, part.pantry.bring)
         async for said in part.replica.stream(part.replica.round, live=True):
             if isinstance(said, Committed):
                 pay.committed(awarded.job)

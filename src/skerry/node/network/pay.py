@@ -8,7 +8,7 @@ Rule    A node takes a part that says it is paid only when its own view of the c
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -55,15 +55,14 @@ class Paymaster(Protocol):
         ...
 
     async def join(
-        self, job: bytes, run: Path, data: Path | None, signers: Mapping[bytes, bytes], fetch: Fetch
+        self, assignment: Assignment, run: Path, data: Path | None, fetch: Fetch
     ) -> None:
-        """Take part in a job's money from now on.
+        """Take part in the money of an awarded assignment from now on.
 
         Args:
-            job: its name on the chain.
+            assignment: the assignment.
             run: the folder in which its records and receipts are.
             data: the folder of its data.
-            signers: addresses by the keys of the nodes that run lanes.
             fetch: brings blobs by their digests, as far as they can be had.
         """
         ...
@@ -97,12 +96,16 @@ def confirm_order(assignment: Assignment, awarded: Awarded, key: bytes) -> Order
     )
 
 
-def join_order(job: bytes, run: Path, data: Path | None, signers: Mapping[bytes, bytes]) -> Order:
-    """Return how a desk is told to take part in a job."""
+def join_order(assignment: Assignment, run: Path, data: Path | None) -> Order:
+    """Return how a desk is told to take part in a job that was awarded."""
+    awarded = assignment.awarded
+    assert awarded is not None, "nobody takes part in money that is not there"
+    signers = signers_of(assignment, awarded)
     return Order(
         "join",
-        job=job.hex(),
+        job=awarded.job.hex(),
         run=str(run),
         data="" if data is None else str(data),
         signers={key.hex(): address.hex() for key, address in signers.items()},
+        kept=assignment.kept[-1] if assignment.kept else 0,
     )

@@ -41,7 +41,7 @@ from skerry.node.events import RunEvent, ring_bytes
 from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult, keep_programs, parameter_count, raise_unless_fine
 from skerry.node.network.pantry import Pantry
-from skerry.node.network.pay import Paymaster, signers_of
+from skerry.node.network.pay import Paymaster
 from skerry.node.network.replica import Replica
 from skerry.node.network.roads import Roads, hear, say
 from skerry.node.network.trust import Trust
@@ -279,10 +279,9 @@ class _Paying:
     pay: Paymaster | None
 
     async def begin(self, data: Path | None, pantry: Pantry) -> None:
-        awarded = self.assignment.awarded
-        if awarded is not None and self.pay is not None:
-            run, signers = self.replica.folder.root, signers_of(self.assignment, awarded)
-            await self.pay.join(awarded.job, run, data, signers, pantry.bring)
+        if self.assignment.awarded is not None and self.pay is not None:
+            run = self.replica.folder.root
+            await self.pay.join(self.assignment, run, data, pantry.bring)
 
     def committed(self) -> None:
         if self.assignment.awarded is not None and self.pay is not None:
