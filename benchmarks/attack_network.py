@@ -246,6 +246,7 @@ def play(
         noise(network, wanted=group.hostile) as sent,
     ):
         wish = MarketSection(
+            redo=False,  # it is the attack's money that is measured
             phase_seconds=phase, draws=DRAWS, epoch_rounds=rounds, auditors=group.auditors,
             lanes_each_max=group.each, seconds=900, price_audit=AUDIT_PAY,
             clock_seconds=10,

@@ -31,8 +31,10 @@ from skerry.chain.rpc import Rpc
 from skerry.chain.views import tokens_of
 from skerry.cli import console
 from skerry.cli.running import describe
+from skerry.messages.market import MarketOffer
 from skerry.node.events import EvaluationFinished, RoundFinished, RunEvent
 from skerry.node.jobs import JobResult, Watchers, live_job
+from skerry.node.market.board import FolderBoard, heard_offer
 from skerry.node.market.bought import bought_by
 from skerry.node.market.statements import Earnings, earnings_of, invoice_of
 from skerry.node.market.trials import Trial, trials_of
@@ -54,6 +56,7 @@ CHANGES = (
     "checkpoint.eval_steps=12", "checkpoint.save_steps=12",
     "market.epoch_rounds=6", "market.draws=256", "market.price_audit=20000",
     "market.phase_seconds=36", "market.clock_seconds=60", "market.lanes_each_max=1",
+    "market.redo=false",  # another training and settlement would make the demo minutes longer
 )  # fmt: skip
 #: Cheap enough to be hired whoever else offers; what each offers is its owner's affair.
 PRICES = {CHEAT: 50, VICTIM: 60}
@@ -65,12 +68,14 @@ class Strangers:
 
     Attributes:
         folder: where it is kept.
+        way: how it does, as `benchmarks.altered` calls it.
         pids: processes by the names of the folders.
         keys: nodes' keys by the same.
         chain: URL of its chain.
     """
 
     folder: Path
+    way: str = "one bit"
     pids: dict[str, int] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     chain: str = ""
@@ -93,7 +98,7 @@ class Strangers:
         self.chain = started["chain"]
         for name, it in started["nodes"].items():
             self.pids[name], self.keys[name] = it["pid"], it["key"]
-        words = ("benchmarks.altered", "one bit", "join", started["invite"])
+        words = ("benchmarks.altered", self.way, "join", started["invite"])
         cheat = self._spawn(*words, "--home", str(self.folder / CHEAT), "--role", "solver")
         self.keys[CHEAT] = _first(cheat, "key")["key"]
         self.pids[CHEAT] = cheat.pid
@@ -108,6 +113,21 @@ class Strangers:
         )
         self._processes.append(process)
         return process
+
+    def until_offered(self, name: str, seconds: float = 90.0) -> None:
+        """Wait until every node has heard what a node of a price of its own offers."""
+        ends, price = time.monotonic() + seconds, PRICES[name]
+        boards = [FolderBoard(home / "market" / "board") for home in self.folder.glob("node-*")]
+        while boards:
+            if time.monotonic() > ends:
+                raise SystemExit(f"nobody heard an offer of {name}")
+            time.sleep(0.2)
+            heard = [[it for it in board.hear() if isinstance(it, MarketOffer)] for board in boards]
+            boards = [
+                board
+                for board, offers in zip(boards, heard, strict=True)
+                if not any(heard_offer(it).price == price for it in offers)
+            ]
 
     def kill(self, name: str) -> None:
         """Kill a node as `kill -9` does."""
@@ -142,9 +162,9 @@ def _first(process: subprocess.Popen[str], key: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def strangers(folder: Path) -> Iterator[Strangers]:
+def strangers(folder: Path, way: str = "one bit") -> Iterator[Strangers]:
     """Yield a running network; end all of it afterwards."""
-    made = Strangers(folder)
+    made = Strangers(folder, way)
     before = signal.signal(signal.SIGTERM, _leave)  # or what was started would outlive this process
     try:
         made.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 WAY_VARIABLE = "SKERRY_ALTERED_WAY"
+FROM_VARIABLE = "SKERRY_ALTERED_FROM"  # the first round whose steps are run otherwise
 LIES_NAME = "lies.json"
 
 #: What a solver's worker does instead of its unit.

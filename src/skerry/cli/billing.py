@@ -58,14 +58,20 @@ def earnings_rows(found: Earnings) -> list[console.Row]:
 def invoice_command(job: str, home: Path | None, rpc_url: str, *, as_json: bool) -> None:
     """Show what a job cost, unit by unit; it is named by its run's folder, or as on the chain."""
     bought = bought_by(Path(job))
-    name = job if bought is None else bought.job
+    names = (job,) if bought is None else bought.jobs
     place = home or (default_home() if bought is None else Path(bought.home))
-    found = invoice_of(place.expanduser(), name, rpc_url)
+    found = [invoice_of(place.expanduser(), name, rpc_url) for name in names]
+    spent, right = sum(it.spent for it in found), all(it.adds_up for it in found)
     if as_json:
-        console.show_json({"invoice": found, "spent": found.spent, "adds_up": found.adds_up})
+        said = {"invoice": found[-1], "earlier": found[:-1], "spent": spent, "adds_up": right}
+        console.show_json(said)
         return
-    show_units(found.units, nodes=True)
-    console.show_rows(invoice_rows(found))
+    for it in found:
+        show_units(it.units, nodes=True)
+        console.show_rows(invoice_rows(it))
+    if len(found) > 1:
+        words = f"of {len(found)} awards: the run went back {len(found) - 1} times"
+        console.show_rows([("spent", _amount(spent), words)])
 
 
 def show_units(units: tuple[UnitLine, ...], *, nodes: bool) -> None:

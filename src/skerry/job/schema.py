@@ -164,6 +164,7 @@ class MarketSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         seconds: time from the award to the job's end; what is not done by then is refunded, and not
             before. 0 is an hour and twenty times what the run should take on one core.
         lanes_each_max: most lanes of one node; 0 gives all nodes alike that are not to audit.
+        redo: whether rounds that a convicted node had a part in are hired for and done again.
     """
 
     price_max: Count = 2_000
@@ -176,6 +177,7 @@ class MarketSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     clock_seconds: CountOrZero = 0
     seconds: CountOrZero = 0
     lanes_each_max: CountOrZero = 0
+    redo: bool = True
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

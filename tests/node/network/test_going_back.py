@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from skerry.messages.leased import FENCES
+from skerry.messages.leased import FENCES, Closed
 from skerry.node.events import RoundFinished, RunEvent
 from skerry.node.life import RunJob
-from skerry.node.network.replica import Replica
+from skerry.node.network.replica import RecordRefused, Replica
 from skerry.node.network.trust import Trust
 from skerry.storage import RunFolder
 from tests.node.network.ring import Ring
@@ -71,6 +72,19 @@ def test_a_node_that_is_new_gets_the_kept_rounds_from_the_others(
     assert ring.run().root.hex() == undisturbed
     assert killed
     assert turns(ring) == [0] * 6 + [1] * 10
+
+
+def test_the_end_of_an_earlier_turn_ends_nothing(job: RunJob, tmp_path: Path) -> None:
+    replica = Replica(RunFolder(tmp_path / "node"), job.config, Trust([bytes(32)], (4,)))
+
+    async def close(fence: int) -> None:
+        await replica.close(Closed(job=job.config.job, fence=fence, kind="finished"))
+
+    with pytest.raises(RecordRefused, match="earlier turn"):
+        asyncio.run(close(3))
+    assert replica.closed is None
+    asyncio.run(close(FENCES + 3))
+    assert replica.closed is not None
 
 
 def test_a_node_that_missed_a_turn_believes_none_of_the_rounds_that_it_did_again(

@@ -15,15 +15,27 @@ BOUGHT_NAME = "market.json"
 
 
 class Bought(msgspec.Struct, frozen=True):
-    """The client's folder, and the job's name on the chain in hexadecimal."""
+    """Who paid for a run, and under which names.
+
+    Attributes:
+        home: the client's folder.
+        job: the job's name on the chain, hexadecimal.
+        earlier: its names before it went back to an earlier round, oldest first.
+    """
 
     home: str
     job: str
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        """All its names, oldest first."""
+        return (*self.earlier, self.job)
 
 
-def keep_bought(run: Path, home: Path, job: bytes) -> None:
-    """Write down who paid for the run in a folder."""
-    write_file(run / BOUGHT_NAME, msgspec.json.encode(Bought(str(home), job.hex())))
+def keep_bought(run: Path, home: Path, job: bytes, earlier: tuple[str, ...] = ()) -> None:
+    """Write down who paid for the run in a folder, and what it was called before."""
+    write_file(run / BOUGHT_NAME, msgspec.json.encode(Bought(str(home), job.hex(), earlier)))
 
 
 def bought_by(run: Path) -> Bought | None:

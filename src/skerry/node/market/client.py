@@ -21,6 +21,7 @@ from skerry.node.clocks import RealClock
 from skerry.node.market.awarding import Quote, buy, quote, unbegun
 from skerry.node.market.desk_thread import DeskThread
 from skerry.node.market.orders import Order
+from skerry.node.market.spoiled import Spoiled, move_run, spoiled
 from skerry.node.market.stall import Fetch, Stall, Ways, place_in
 from skerry.node.network.pay import join_order
 from skerry.roles.client import Asking
@@ -104,10 +105,13 @@ class MarketClient:
         """What the market allows any job."""
         return self._line.desk.actor.keeper.books.limits
 
-    def convicted(self, name: bytes) -> int:
-        """Return how many solvers of a job the court has convicted so far."""
-        job = self.jobs.get(name)
-        return 0 if job is None else job.convicted.bit_count()
+    async def spoiled(self, name: bytes) -> Spoiled | None:
+        """Return what of a job the court convicted, or None."""
+        return await self._line.call(spoiled, name)
+
+    async def move_run(self, name: bytes, run: Path) -> None:
+        """Let a job's bill be read from another copy of its run from now on."""
+        await self._line.call(move_run, name, str(run))
 
     # -- the run; see `network.pay.Paymaster`
 
@@ -131,6 +135,11 @@ class MarketClient:
         """Take note that no round will come any more."""
         await self._stall.end(job)
         self.ended = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether the job that it follows is closed on the chain."""
+        return self._closed.is_set()
 
     async def settled(self, seconds: float) -> bool:
         """Wait until the job is closed, so long at most; return whether it is."""

@@ -91,8 +91,12 @@ class Desk:
 
     def join(self, order: Order) -> None:
         """Take part in a job over a run's folder, now and whenever this desk is opened."""
-        write_file(self.folder / JOINED / f"{order.job}.json", msgspec.json.encode(order))
+        self.keep_order(order)
         self._join(order)
+
+    def keep_order(self, order: Order) -> None:
+        """Keep how a job was joined, for whoever opens this desk or reads its bills."""
+        write_file(self.folder / JOINED / f"{order.job}.json", msgspec.json.encode(order))
 
     def rejoin(self) -> None:
         """Go on with every job that is not closed."""

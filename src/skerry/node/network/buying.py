@@ -1,7 +1,8 @@
 """Buying: all that a submitter needs beside a paid run: its desk, its board, and whom it can hire.
 
 What    `open_buying` finds the contracts, opens the client's desk and begins to carry messages;
-        `hire` awards the job; `settle` waits until the money is where it belongs.
+        `hire` awards the job; `settle` waits until the money is where it belongs; `go_back` brings
+        a run with a convicted unit back to its last good round, to be hired for again.
 Why     A submitter is no node: it has no roster and takes no calls, and still records rounds.
 Rule    The contracts are this package's own, or nothing is sent. On a local chain the client is
         given what it lacks; anywhere else it must hold it.
@@ -14,6 +15,8 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from skerry.base.errors import NodeError, PeerError
 from skerry.chain.localnet import MANIFEST_NAME
@@ -28,14 +31,27 @@ from skerry.node.market.bought import keep_bought
 from skerry.node.market.carriage import Dial, ask_manifest
 from skerry.node.market.client import MarketClient
 from skerry.node.market.inspection import check_registry
+from skerry.node.market.spoiled import Spoiled
 from skerry.node.market.stall import Ways
-from skerry.node.network.hiring import hire
+from skerry.node.network.gathering import gather_kept, keep_last_good
+from skerry.node.network.hiring import hire, unit_seconds
 from skerry.node.network.purse import Purse
-from skerry.node.network.submitter import NetworkTerms
-from skerry.storage import read_file
+from skerry.node.network.redoing import (
+    REDO_MAX,
+    NotRedone,
+    Rollback,
+    cut_back,
+    keep_rollback,
+    rollback_of,
+    set_aside,
+)
+from skerry.node.network.roads import Roads
+from skerry.node.network.submitter import NetworkTerms, kept_assignment
+from skerry.storage import RunFolder, read_file
 from skerry.transport import Link, Transport
 
 _OFFERS_SECONDS = 20.0
+DOUBT_SECONDS = 1_800.0
 _LOOK_SECONDS = 0.5
 
 
@@ -63,6 +79,7 @@ class Buying:
         home: the client's folder.
         purse: who pays.
         there: the nodes, by their addresses on the chain.
+        roads: how nodes are called.
     """
 
     client: MarketClient
@@ -72,6 +89,7 @@ class Buying:
     home: Path
     purse: Purse
     there: dict[bytes, Announcement]
+    roads: Roads
     job: bytes = b""
 
     async def look(self) -> None:
@@ -87,20 +105,30 @@ class Buying:
 
         Raises:
             OffersShort: they did not, in time.
+            NotRedone: they did not, and the run went back before.
         """
-        terms = await self._hire(job)
+        past = rollback_of(self.run)
+        try:
+            terms = await self._hire(job, past)
+        except OffersShort as error:
+            if not past.kept:
+                raise
+            raise NotRedone(past.stays, error.message) from error
         assert terms.awarded is not None, "it was awarded"
         self.job = terms.awarded.job
-        keep_bought(self.run, self.home, self.job)
+        keep_bought(self.run, self.home, self.job, past.awards)
+        if terms.turn.kept != past.kept:  # nobody who is hired ran the rounds that should stay
+            keep_rollback(self.run, msgspec.structs.replace(past, kept=terms.turn.kept))
+            cut_back(RunFolder(self.run), terms.turn.kept[-1])
         return terms
 
-    async def _hire(self, job: RunJob) -> NetworkTerms:
+    async def _hire(self, job: RunJob, past: Rollback) -> NetworkTerms:
         loop = asyncio.get_running_loop()
         ends = loop.time() + _OFFERS_SECONDS
         while True:
             await self.look()
             try:
-                return await hire(self.client, self.purse, job, self.there)
+                return await hire(self.client, self.purse, job, self.there, past)
             except OffersShort:
                 if loop.time() > ends:
                     raise
@@ -116,13 +144,77 @@ class Buying:
     async def settle(self) -> None:
         """Wait until the job is closed on the chain, or say how to look later."""
         if self.client.ended and not await self.client.settled(self.purse.patience):
-            self.purse.told("not settled yet: nodes go on; `skerry invoice` shows how it stands")
-        convicted = self.client.convicted(self.job)
-        if convicted:
             self.purse.told(
-                f"{convicted} of its solvers were convicted of false work, which is in this model: "
-                "run the job again in another output_dir; `skerry invoice` names the units"
+                "not settled yet: nodes go on; `skerry invoice` shows how it stands, and the same "
+                "command later goes back if anything was false"
             )
+
+    # -- going back
+
+    async def go_back(self, job: RunJob, data: Path | None) -> bool:
+        """Bring a run with a convicted unit back to its last good round; say if it was.
+
+        Nobody is hired again before the job is closed: its money would be locked until its end.
+        """
+        before = kept_assignment(RunFolder(self.run), job)
+        found = await self.client.spoiled(self.job) if self.client.closed else None
+        if before is None or found is None:
+            return False
+        if not self.purse.wish.redo or before.revision >= REDO_MAX:
+            self.purse.told(
+                f"{len(found.convicted)} of its solvers were convicted of false work, which is in "
+                "this model; `skerry invoice` names the units"
+            )
+            return False
+        spoiled = await self._first_false(job, before, found, data)
+        noted = rollback_of(self.run).after(before, found, spoiled)
+        keep_rollback(self.run, noted)
+        self.purse.told(
+            f"a unit of round {spoiled + 1} was false: going back to the state before round "
+            f"{noted.stays + 1}; {job.config.rounds - noted.stays} rounds are done again, for "
+            f"which {found.gained:,} came from the stake of who was convicted"
+        )
+        await self._turn_back(before, noted, data)
+        return True
+
+    async def _first_false(
+        self, job: RunJob, before: Assignment, found: Spoiled, data: Path | None
+    ) -> int:
+        """Return the first false round: the convicted one, unless its author lied before it.
+
+        His earlier units are run again here; all of them count as false where that takes too long.
+        """
+        if not found.doubtful:
+            return found.false
+        folder = RunFolder(self.run)
+        lanes = {lane for _, lane in found.doubtful}
+        runs = len(lanes) * (found.false - found.doubtful[0][0])
+        lacking = await gather_kept(folder, before, self.roads, found.false, found.doubtful[0])
+        if lacking or runs * unit_seconds(job) > DOUBT_SECONDS:
+            return found.doubtful[0][0]
+        self.purse.told(f"{len(found.doubtful)} units of who was convicted are looked at again")
+        from skerry.node.network.doubting import first_false  # loads torch
+
+        false = await asyncio.to_thread(first_false, folder, data, found.doubtful)
+        return found.false if false is None else false
+
+    async def finish_going_back(self, job: RunJob, data: Path | None) -> bool:
+        """Do the rest, where an earlier session was killed while it went back; say if it was."""
+        before, noted = kept_assignment(RunFolder(self.run), job), rollback_of(self.run)
+        if before is None or before.revision >= len(noted.kept):
+            return False
+        await self._turn_back(before, noted, data)
+        return True
+
+    async def _turn_back(self, before: Assignment, noted: Rollback, data: Path | None) -> None:
+        folder, kept = RunFolder(self.run), noted.stays
+        lacking = await gather_kept(folder, before, self.roads, kept)
+        award = noted.awards[-1]
+        place = await asyncio.to_thread(set_aside, folder, before, award)
+        await self.client.move_run(bytes.fromhex(award), place)
+        if not lacking:
+            await asyncio.to_thread(keep_last_good, folder, data, kept)
+        await asyncio.to_thread(cut_back, folder, kept)
 
     async def close(self) -> None:
         """End everything that was begun."""
@@ -155,7 +247,7 @@ async def open_buying(
     except BaseException:
         await client.close()
         raise
-    return Buying(client, transport, invite, run, home, purse, there)
+    return Buying(client, transport, invite, run, home, purse, there, Roads(transport))
 
 
 def _client_home(network: str) -> Path:

@@ -27,7 +27,11 @@ GATHER_SECONDS = 120.0
 
 
 async def gather_kept(
-    folder: RunFolder, before: Assignment, roads: Roads, kept: int
+    folder: RunFolder,
+    before: Assignment,
+    roads: Roads,
+    kept: int,
+    also: tuple[int, int] | None = None,
 ) -> list[bytes]:
     """Bring what the first `kept` rounds of a job left; return the updates that nobody has.
 
@@ -36,12 +40,15 @@ async def gather_kept(
         before: the assignment under which the rounds were run.
         roads: how its nodes are called.
         kept: how many rounds stay.
+        also: a round and a lane whose own state at the start of it is wanted too.
     """
     peers = [*before.nodes, *before.observers]
     pantry = Pantry(folder.blobs, before.config.job, roads, lambda: peers)
     records = kept_records(folder, before.config, kept)
     updates = [lane.update for record in records for lane in record.lanes]
     states = [lane.state for record in records[-1:] for lane in record.lanes]
+    if also is not None and also[0]:
+        states.append(records[also[0] - 1].lanes[also[1]].state)
     with contextlib.suppress(PeerError, TimeoutError):
         async with asyncio.timeout(GATHER_SECONDS):
             await pantry.bring([*updates, before.config.initial, *states])

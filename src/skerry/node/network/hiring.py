@@ -11,17 +11,19 @@ Rule    An address is a node's where its own signed announcement says so. Who ru
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from skerry.job import MarketSection
 from skerry.market.offers import Role
-from skerry.market.terms import PHASES
+from skerry.market.terms import PHASES, Lease
 from skerry.messages.leased import Awarded, Party
 from skerry.messages.membership import Announcement
 from skerry.node.life import RunJob
+from skerry.node.market.awarding import Quote
 from skerry.node.market.client import MarketClient
 from skerry.node.network.purse import Purse
+from skerry.node.network.redoing import Rollback
 from skerry.node.network.roads import address_of
 from skerry.node.network.submitter import NetworkTerms
 from skerry.node.rates import measured_rate
@@ -42,7 +44,9 @@ def unit_seconds(job: RunJob) -> float:
     return steps * cost(program).operations / measured_rate(job)
 
 
-def asking_of(wish: MarketSection, limits: Limits, unit: float, units: int) -> Asking:
+def asking_of(
+    wish: MarketSection, limits: Limits, unit: float, units: int, kept: int = 0
+) -> Asking:
     """Return what a job asks for, with times that suit its replays and the market's limits.
 
     Args:
@@ -50,6 +54,7 @@ def asking_of(wish: MarketSection, limits: Limits, unit: float, units: int) -> A
         limits: what the market allows.
         unit: seconds that a unit should take.
         units: units of the job.
+        kept: rounds that an earlier award has paid for.
     """
     replay = wish.draws * unit
     seconds = wish.seconds or 3600 + math.ceil(_RUNS * units * unit)
@@ -70,6 +75,7 @@ def asking_of(wish: MarketSection, limits: Limits, unit: float, units: int) -> A
         seconds=min(seconds, limits.lease_max),
         clock=min(clock, limits.window_max),
         lanes_each_max=wish.lanes_each_max,
+        kept=kept,
     )
 
 
@@ -81,7 +87,11 @@ def _even(job: RunJob, purse: Purse, there: Mapping[bytes, Announcement]) -> int
 
 
 async def hire(
-    client: MarketClient, purse: Purse, job: RunJob, there: Mapping[bytes, Announcement]
+    client: MarketClient,
+    purse: Purse,
+    job: RunJob,
+    there: Mapping[bytes, Announcement],
+    past: Rollback,
 ) -> NetworkTerms:
     """Award a job, or find its award again, and return the terms under which it is submitted.
 
@@ -90,21 +100,18 @@ async def hire(
         purse: what for.
         job: the job.
         there: the nodes, by their addresses on the chain; at least one can be called.
+        past: how the run went back before; who was convicted is not hired again.
 
     Raises:
         OffersShort: the offers of these nodes do not suffice.
         FundsShort: the client holds too little.
     """
+    there = {it: node for it, node in there.items() if it.hex() not in past.shunned}
     made = await client.unbegun(job.config)
     if made is None or not set(parties_of(made)) <= there.keys():
-        units = job.config.rounds * job.config.lanes
-        asking = asking_of(purse.wish, client.limits, unit_seconds(job), units)
-        asking = replace(asking, lanes_each_max=asking.lanes_each_max or _even(job, purse, there))
-        quoted = await client.quote(job.config, asking, set(there))
-        asks = [it.price for it in quoted.draft.offers if it.role == Role.AUDITOR]
-        if asks and not purse.wish.price_audit:  # all get what the dearest of them asks
-            asking = replace(asking, price_audit=max(1, *asks))
-            quoted = await client.quote(job.config, asking, set(there))
+        quoted = await _quote(client, purse, job, there, past.stays)
+        if not kept_by(past, quoted.draft.leases.leases, there):
+            quoted = await _quote(client, purse, job, there, 0)
         terms = quoted.draft.terms
         purse.told(
             f"at most {terms.budget:,} for {terms.rounds} rounds of {terms.lanes} lanes and "
@@ -112,7 +119,34 @@ async def hire(
         )
         made = await client.buy(quoted)
     purse.told(f"awarded to {len(made.leases)} solvers under the name {made.terms.job.hex()[:16]}")
-    return network_terms(client, made, there)
+    return network_terms(client, made, there, past)
+
+
+async def _quote(
+    client: MarketClient,
+    purse: Purse,
+    job: RunJob,
+    there: Mapping[bytes, Announcement],
+    kept: int,
+) -> Quote:
+    units = (job.config.rounds - kept) * job.config.lanes
+    asking = asking_of(purse.wish, client.limits, unit_seconds(job), units, kept)
+    asking = replace(asking, lanes_each_max=asking.lanes_each_max or _even(job, purse, there))
+    quoted = await client.quote(job.config, asking, set(there))
+    asks = [it.price for it in quoted.draft.offers if it.role == Role.AUDITOR]
+    if asks and not purse.wish.price_audit:  # all get what the dearest of them asks
+        asking = replace(asking, price_audit=max(1, *asks))
+        quoted = await client.quote(job.config, asking, set(there))
+    return quoted
+
+
+def kept_by(past: Rollback, leases: Sequence[Lease], there: Mapping[bytes, Announcement]) -> int:
+    """Return how many rounds stay with these solvers: none where nobody of them ran any.
+
+    Where all are new, nobody could go on without doing those rounds again, for no pay.
+    """
+    known = any(there[it.node].signer.hex() in past.earlier for it in leases)
+    return past.stays if known else 0
 
 
 def parties_of(job: Job) -> list[bytes]:
@@ -124,11 +158,13 @@ def parties_of(job: Job) -> list[bytes]:
 
 
 def network_terms(
-    client: MarketClient, job: Job, there: Mapping[bytes, Announcement]
+    client: MarketClient, job: Job, there: Mapping[bytes, Announcement], past: Rollback
 ) -> NetworkTerms:
     """Return the terms under which an awarded job is submitted."""
     solvers = [it.node for it in job.leases]
-    chairs = sorted(solvers, key=lambda it: not there[it].endpoints)  # who can be called first
+    new = {it for it in solvers if there[it].signer.hex() not in past.earlier}
+    # Who has the rounds that stay coordinates first, and of those who can be called.
+    chairs = sorted(solvers, key=lambda it: (it in new, not there[it].endpoints))
     observers = [it for it in parties_of(job) if it not in solvers]
     parties = sorted((there[it].signer, it) for it in (*solvers, *observers))
     site = client.site
@@ -139,4 +175,5 @@ def network_terms(
         [address_of(there[it]) for it in chairs],
         [address_of(there[it]) for it in observers],
         awarded,
+        turn=past.turn(kept_by(past, job.leases, there)),
     )

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -124,15 +124,7 @@ async def _submit(
     load_key(key_file)
     transport = IrohTransport(read_file(key_file))
 
-    async def listen(answer: Callable[[Link, Call], object]) -> str:
-        async def accept(link: Link) -> None:
-            with contextlib.suppress(PeerError, TimeoutError):
-                async with asyncio.timeout(_ANSWER_SECONDS):
-                    call = decode_as(Call, await link.receive())
-                await answer(link, call)  # type: ignore[misc]
-
-        return await transport.listen(accept)
-
+    answering = _Answering(transport)
     async with contextlib.AsyncExitStack() as ends:
         ends.push_async_callback(transport.close)
         roads = Roads(transport)
@@ -147,18 +139,46 @@ async def _submit(
 
                 buying = await open_buying(transport, network, invite, folder.root, purse)
                 ends.push_async_callback(buying.close)
+                if await buying.finish_going_back(job, data):
+                    kept = None
         if terms is None and kept is not None:
             terms = await buying.resume(kept) if buying else NetworkTerms(kept.nodes)
         elif terms is None and buying is not None:
             terms = await buying.hire(job)
         elif terms is None:
             terms = NetworkTerms(await find_nodes(transport, network, job.config.lanes))
-        client = buying.client if buying is not None else None
-        try:
-            return await submit_job(job, folder, data, terms, listen, roads, watch, client)
-        finally:
-            if buying is not None:
-                await buying.settle()
+        listen, client = answering.listen, buying.client if buying is not None else None
+        while True:
+            try:
+                result = await submit_job(job, folder, data, terms, listen, roads, watch, client)
+            finally:
+                if buying is not None:
+                    await buying.settle()
+            if buying is None or not await buying.go_back(job, data):
+                return result
+            terms = await buying.hire(job)
+
+
+class _Answering:
+    """Answers calls at one address, with whatever answers last."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._answer: Callable[[Link, Call], Any] | None = None
+        self._address = ""
+
+    async def listen(self, answer: Callable[[Link, Call], Any]) -> str:
+        """Let `answer` take calls from now on; return the address of this process."""
+        self._answer = answer
+        self._address = self._address or await self._transport.listen(self._accept)
+        return self._address
+
+    async def _accept(self, link: Link) -> None:
+        with contextlib.suppress(PeerError, TimeoutError):
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                call = decode_as(Call, await link.receive())
+            if self._answer is not None:
+                await self._answer(link, call)
 
 
 __all__ = ["NetworkTerms", "NoNetwork", "Purse", "find_nodes", "run_on_network"]

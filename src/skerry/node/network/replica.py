@@ -213,9 +213,15 @@ class Replica:
             await self._changed.wait_for(lambda: self._shown >= number)
 
     async def close(self, closed: Closed, *, log: bool = True) -> None:
-        """Take over the end of the job."""
+        """Take over the end of the job.
+
+        Raises:
+            RecordRefused: it is the end of another turn of the job.
+        """
         if self.closed is not None:
             return
+        if closed.job != self.job or closed.fence not in self.trust.fences:
+            raise RecordRefused("the job that ended is another, or an earlier turn of it")
         write_file(self._closed_path, encode(closed))
         if log:
             append_lines(self.folder.log, closed.told)
