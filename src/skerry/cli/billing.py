@@ -25,7 +25,10 @@ def earnings_command(home: Path, rpc_url: str, *, as_json: bool) -> None:
         if job.units:
             show_units(job.units, nodes=False)
         if job.lacking:
-            words = f"the last {job.lacking} rounds are not here, so its units are not listed"
+            words = (
+                f"{job.lacking} rounds are not here as they were committed, so its units are not"
+                " listed"
+            )
             console.out.print(words, markup=False)
     console.show_table(
         ("job", "paid", "found", "spent", "slashed", "net"),
@@ -90,9 +93,11 @@ def invoice_rows(found: Statement) -> list[console.Row]:
     units = sum(it.paid for it in found.units)
     words = "to the last unit" if found.adds_up else "DOES NOT ADD UP"
     state = "closed" if found.closed else "under way"
+    lost = "for units that this copy of the run has otherwise"
     return [
         ("job", found.job.hex(), state),
         ("units", _amount(units), f"{sum(it.paid > 0 for it in found.units)} paid"),
+        *([("elsewhere", _amount(found.unlisted), lost)] if found.unlisted else []),
         ("audits", _amount(sum(found.audits)), ""),
         ("records", _amount(found.records), ""),
         ("refunded", _amount(found.refunded), ""),

@@ -134,11 +134,19 @@ class Assigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="ass
 
 
 class Chair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="chair/1"):
-    """Who coordinates a job, as far as the sender knows, under which fence."""
+    """Who coordinates a job, as far as the sender knows, under which fence.
+
+    Attributes:
+        job: the job.
+        fence: the fence; 0 where the sender knows nobody.
+        node: the coordinator's key.
+        held: whether the sender hears it now.
+    """
 
     job: Digest
     fence: Count
     node: PublicKey
+    held: bool = False
 
 
 class Follow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="follow/1"):

@@ -170,6 +170,12 @@ class Ring:
         """Kill a node soon."""
         self.doing.append(asyncio.ensure_future(self.nodes[index].die(disk=disk)))
 
+    def cut_links(self, index: int) -> None:
+        """Cut every link of a node, which may call again at once."""
+        transport = self.nodes[index].transport
+        assert transport is not None
+        transport.cut()
+
     def cut_off(self, index: int, *, off: bool) -> None:
         """Cut a living node off from all others, or let it back."""
         transport = self.nodes[index].transport

@@ -88,6 +88,19 @@ def test_an_observer_that_was_cut_off_learns_how_the_job_ended(
     assert len(RunFolder(folder).receipts()) == len(RunFolder(tmp_path / "submitter").receipts())
 
 
+def test_a_node_that_was_away_takes_no_chair_that_the_others_hold(
+    job: RunJob, undisturbed: str, tmp_path: Path
+) -> None:
+    def on_event(ring: Ring, event: RunEvent) -> None:
+        if isinstance(event, RoundFinished) and event.round in (3, 9, 15):
+            ring.cut_links(1)  # it would be the next to coordinate
+
+    ring = Ring(tmp_path, job, count=4, on_event=on_event)
+    assert ring.run().root.hex() == undisturbed
+    said = [words for node in ring.nodes[1:] for words in node.said]
+    assert not any(words.startswith("coordinating") for words in said), said
+
+
 @pytest.mark.parametrize("disk", [False, True], ids=["disk kept", "disk lost"])
 @pytest.mark.parametrize("victim", range(3))
 def test_a_node_that_dies_changes_no_bit(

@@ -258,7 +258,10 @@ class Ledgers:
         units: tuple[UnitLine, ...] = ()
         lacking = self.lacking(terms.job) if terms.job in self.orders else 0
         if terms.job in self.orders and not lacking:
-            units = tuple(it for it in self.statement(terms.job).units if it.node == me)
+            listed = self.statement(terms.job)
+            units = tuple(it for it in listed.units if it.node == me)
+            if listed.unlisted:  # this copy went its own way
+                units, lacking = (), len(listed.units) // terms.lanes
         found, slashed = moved
         return JobEarnings(
             terms.job, self._roles(job), units, pay, spent, found, slashed, job.closed, lacking

@@ -1,9 +1,12 @@
 """Chairs: whose turn it is to coordinate.
 
-What    `successors` lists who follows a lost coordinator, in order; `better` compares two claims.
+What    `successors` lists who follows a lost coordinator, in order; `better` compares two claims;
+        `still_held` says whom the others hear.
 Why     Nodes that lost the same coordinator must look for the same next one without asking.
 Rule    The next coordinator is the next leased node in the assignment's order, round and round; its
-        fence is one higher for each step. Of two claims the higher fence counts.
+        fence is one higher for each step. Of two claims the higher fence counts. Nobody takes the
+        chair of a coordinator whom more than half of those that answer still hear: it is the
+        asker that was away, not the coordinator.
 Pure    No IO.
 """
 
@@ -33,3 +36,16 @@ def better(one: Chair | None, other: Chair | None) -> Chair | None:
     if one is None or other is None:
         return one or other
     return max(one, other, key=lambda it: (it.fence, it.node))
+
+
+def still_held(claims: Sequence[Chair], fence: int) -> Chair | None:
+    """Return a chair below `fence` that more than half of some claims hear, or None.
+
+    Args:
+        claims: what each of the other nodes said that answered.
+        fence: the fence under which the asker would coordinate.
+    """
+    heard = [it for it in claims if it.held and it.fence < fence]
+    if 2 * len(heard) <= len(claims):
+        return None
+    return max(heard, key=lambda it: (it.fence, it.node))

@@ -16,7 +16,8 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from skerry.base.errors import PeerError, SkerryError
 from skerry.messages.leased import (
@@ -32,12 +33,13 @@ from skerry.messages.leased import (
 )
 from skerry.messages.membership import Call
 from skerry.messages.rounds import ROUNDS_MAX, RunConfig
-from skerry.messages.signing import Sign, check_signature, sign
+from skerry.messages.signing import Sign, check_signature
 from skerry.messages.wire import MessageUnexpected, decode_as, encode
 from skerry.node.ledger import Holds
 from skerry.node.life import RunJob, keep_programs
-from skerry.node.network.chairs import better, first_chair, successors
+from skerry.node.network.chairs import better, first_chair, still_held, successors
 from skerry.node.network.gateway import Gateway
+from skerry.node.network.keeping import Keeping
 from skerry.node.network.office import Office
 from skerry.node.network.pantry import Pantry
 from skerry.node.network.replica import FolderPast, Replica
@@ -109,9 +111,8 @@ class Part:
         self._sure = asyncio.Event()  # the chair was confirmed and its link holds
         self._followers: set[asyncio.Task[None]] = set()
         self._coordinating: set[asyncio.Task[None]] = set()
-        self._upward: Link | None = None
         self._catching = asyncio.Lock()
-        self._keeping: set[asyncio.Task[Any]] = set()
+        self.keeping = Keeping(me.key, me.sign, self.job, self.pantry, self.past)
 
     @property
     def order(self) -> list[bytes]:
@@ -203,6 +204,9 @@ class Part:
             if chair.node == self.me.key:
                 if chair.fence in held:
                     continue  # it was mine and ended; somebody else must follow
+                if heard := await self._still_held(chair):
+                    trying = [heard]
+                    continue
                 held.add(chair.fence)
                 sure, other = chair, await self._coordinate(job, chair)
             else:
@@ -252,15 +256,16 @@ class Part:
                 raise MessageUnexpected("it did not say who coordinates")
             # One that does not coordinate now may still know how the job ended.
             if seen.node != node.key or seen.fence not in self.trust.fences:
-                return await self._ask(node, self.replica.round)
+                other = await self._ask(node, self.replica.round)
+                return other if other is not None and other.fence else None
             self._confirm(seen)
-            self._upward = link
+            self.keeping.upward = link
             await self._adopt_all(link)
         except (SkerryError, TimeoutError) as error:
             words = error.message if isinstance(error, SkerryError) else "no answer in time"
             self._told(f"not following fence {chair.fence}: {words}")
         finally:
-            self._upward = None
+            self.keeping.upward = None
             if link is not None:
                 await link.close()
         return None
@@ -272,7 +277,7 @@ class Part:
             match said:
                 case Committed():
                     if await self._adopt(said):
-                        self._keep_states(said)
+                        self.keeping.begin(said, updates=self.me.key not in self.order)
                 case Closed():
                     await self.replica.close(said)
                     return
@@ -289,16 +294,28 @@ class Part:
 
     async def _catch_up(self) -> Chair | None:
         """Take over what other nodes have; return the highest claim to coordinate."""
-        claims = await asyncio.gather(
-            *(self._ask(node, self.replica.round) for node in self.others)
-        )
         best: Chair | None = None
-        for claim in claims:
-            best = better(best, claim)
+        for claim in await self._claims():
+            best = better(best, claim if claim.fence else None)
         return best
 
+    async def _still_held(self, mine: Chair) -> Chair | None:
+        """Return the chair that most others hear while this node would take one, or None."""
+        if mine.fence == self.trust.fences.start:
+            return None
+        found = still_held(await self._claims(), mine.fence)
+        if found is not None:
+            self._told(f"the others still hear the coordinator of fence {found.fence}")
+            await asyncio.sleep(_AGAIN_SECONDS)
+        return found
+
+    async def _claims(self) -> list[Chair]:
+        """Take over what other nodes have; return what each that answers says of the chair."""
+        asked = (self._ask(node, self.replica.round) for node in self.others)
+        return [it for it in await asyncio.gather(*asked) if it is not None]
+
     async def _ask(self, node: NodeAddress, first: int) -> Chair | None:
-        """Take over what one node has from round `first` on; return its claim."""
+        """Take over what one node has from round `first` on; return its claim, if it answers."""
         claim: Chair | None = None
         with contextlib.suppress(PeerError, TimeoutError):
             link = await self.roads.call(node, Call("watch", self.job))
@@ -306,7 +323,7 @@ class Part:
                 await say(link, Follow(self.job, first, live=False))
                 async with asyncio.timeout(self.roads.seconds):
                     seen = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
-                if isinstance(seen, Chair) and seen.fence in self.trust.fences:
+                if isinstance(seen, Chair) and (not seen.fence or seen.fence in self.trust.fences):
                     claim = seen
                 await self._adopt_all(link)
             finally:
@@ -317,7 +334,6 @@ class Part:
         """Coordinate until the job is closed; return who does instead when somebody does."""
         self._told(f"coordinating under fence {chair.fence} from round {self.replica.round}")
         if chair.fence > 1:
-            await self._catch_up()
             await self._bring_updates()
         me = (self.me.key, self.me.sign)
         office = Office(self.assignment, job, self.replica, me, chair.fence, self._bring)
@@ -438,7 +454,7 @@ class Part:
 
     def end(self) -> None:
         """Let go of whoever is served, since the job goes on from an earlier round elsewhere."""
-        for task in [*self._followers, *self._coordinating, *self._keeping]:
+        for task in [*self._followers, *self._coordinating, *self.keeping.tasks]:
             task.cancel()
 
     def _claim(self) -> Chair:
@@ -446,7 +462,7 @@ class Part:
         known = self._known
         if known is None or (known.node == self.me.key and self.office is None):
             return Chair(self.job, 0, self.me.key)
-        return known
+        return msgspec.structs.replace(known, held=self._sure.is_set())
 
     async def _send_rounds(self, link: Link, follow: Follow) -> None:
         try:
@@ -460,33 +476,3 @@ class Part:
         except asyncio.CancelledError:
             await link.close()
             raise
-
-    # -- what this node keeps for others
-
-    def _keep_states(self, said: Committed) -> None:
-        """Start to copy the lanes' states that this node shall hold; updates, if it merges none."""
-        if self.me.key not in self.order:
-            names = [lane.update for lane in said.record.record.lanes]
-            bringing = asyncio.ensure_future(self.pantry.bring(names, first=[said.record.signer]))
-            self._keeping.add(bringing)
-            bringing.add_done_callback(self._keeping.discard)
-        lanes = [lane for lane, key in said.holders if key == self.me.key]
-        if lanes:
-            task = asyncio.ensure_future(self._copy_states(said, lanes))
-            self._keeping.add(task)
-            task.add_done_callback(self._keeping.discard)
-
-    async def _copy_states(self, said: Committed, lanes: list[int]) -> None:
-        record = said.record.record
-        held = []
-        for lane in lanes:
-            name = record.lanes[lane].state
-            keepers = self.past.keepers(record.round + 1, lane)
-            if name is not None and not await self.pantry.bring([name], first=keepers):
-                held.append(name)
-        upward = self._upward
-        if held and upward is not None:
-            blobs = tuple(dict.fromkeys(held))
-            word = Holding(signer=self.me.key, job=self.job, round=record.round + 1, blobs=blobs)
-            with contextlib.suppress(PeerError):
-                await say(upward, sign(word, self.me.sign))
