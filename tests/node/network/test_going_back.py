@@ -74,6 +74,15 @@ def test_a_node_that_is_new_gets_the_kept_rounds_from_the_others(
     assert turns(ring) == [0] * 6 + [1] * 10
 
 
+def test_nodes_that_are_all_new_get_the_kept_rounds_from_the_submitter(
+    undisturbed: str, job: RunJob, tmp_path: Path
+) -> None:
+    ring = Ring(tmp_path, job, 4, leased=(0, 1), again=lambda it: it.go_back(4, 2, 3))
+    assert ring.run().root.hex() == undisturbed
+    if job.config.exchange == "local":  # the other one drops updates, so its rounds are done again
+        assert turns(ring) == [0] * 4 + [1] * 12
+
+
 def test_the_end_of_an_earlier_turn_ends_nothing(job: RunJob, tmp_path: Path) -> None:
     replica = Replica(RunFolder(tmp_path / "node"), job.config, Trust([bytes(32)], (4,)))
 

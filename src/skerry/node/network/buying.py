@@ -213,6 +213,7 @@ class Buying:
         place = await asyncio.to_thread(set_aside, folder, before, award)
         await self.client.move_run(bytes.fromhex(award), place)
         if not lacking:
+            keep_rollback(self.run, msgspec.structs.replace(noted, whole=True))
             await asyncio.to_thread(keep_last_good, folder, data, kept)
         await asyncio.to_thread(cut_back, folder, kept)
 

@@ -1,7 +1,8 @@
 """Gathering: what a job that goes back needs of the rounds that stay, while somebody still has it.
 
 What    `gather_kept` brings the updates of these rounds, and the lanes' states after them, to the
-        submitter. `keep_last_good` makes the state after them a checkpoint of the run's folder.
+        submitter; `tell_kept` tells a node of the rounds that it lacks. `keep_last_good` makes the
+        state after them a checkpoint of the run's folder.
 Why     Nodes that joined late never had the first rounds, and those that had them may not be leased
         again. And if nobody can be hired any more, the last good state must be there.
 Rule    Blobs are checked by their names, so they may come from anybody, a convicted node included.
@@ -16,12 +17,15 @@ import contextlib
 from pathlib import Path
 
 from skerry.base.errors import PeerError
-from skerry.messages.leased import Assignment
+from skerry.messages.leased import Assignment, Chair, Follow, Reached
 from skerry.messages.rounds import RoundRecord, RunConfig
+from skerry.messages.wire import decode_as
 from skerry.node.ledger import read_record
 from skerry.node.network.pantry import Pantry
-from skerry.node.network.roads import Roads
+from skerry.node.network.replica import Replica
+from skerry.node.network.roads import Roads, say
 from skerry.storage import Checkpoint, RunFolder
+from skerry.transport import Link
 
 GATHER_SECONDS = 120.0
 
@@ -53,6 +57,20 @@ async def gather_kept(
         async with asyncio.timeout(GATHER_SECONDS):
             await pantry.bring([*updates, before.config.initial, *states])
     return pantry.lacks([*updates, before.config.initial])
+
+
+async def tell_kept(link: Link, replica: Replica) -> None:
+    """Tell a node that is leased the rounds that stay, from the one that it lacks on."""
+    if link.peer_key is not None and link.peer_key not in replica.trust.signers:
+        return
+    async with asyncio.timeout(GATHER_SECONDS):
+        follow = decode_as(Follow, await link.receive())
+        await say(link, Chair(replica.job, 0, bytes(32)))  # a submitter coordinates nothing
+        at = follow.round
+        while at < replica.trust.stays and (said := replica.read(at)) is not None:
+            await say(link, said)
+            at += 1
+        await say(link, Reached(replica.job, at))
 
 
 def kept_records(folder: RunFolder, config: RunConfig, kept: int) -> list[RoundRecord]:

@@ -141,11 +141,11 @@ async def _quote(
 
 
 def kept_by(past: Rollback, leases: Sequence[Lease], there: Mapping[bytes, Announcement]) -> int:
-    """Return how many rounds stay with these solvers: none where nobody of them ran any.
+    """Return how many rounds stay with these solvers: none where nobody has what they came to.
 
-    Where all are new, nobody could go on without doing those rounds again, for no pay.
+    Who is new could not go on without doing those rounds again, for no pay.
     """
-    known = any(there[it.node].signer.hex() in past.earlier for it in leases)
+    known = past.whole or any(there[it.node].signer.hex() in past.earlier for it in leases)
     return past.stays if known else 0
 
 

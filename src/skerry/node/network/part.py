@@ -297,6 +297,9 @@ class Part:
         best: Chair | None = None
         for claim in await self._claims():
             best = better(best, claim if claim.fence else None)
+        source = self.assignment.source
+        if self.replica.round < self.trust.stays and source is not None:
+            await self._ask(source, self.replica.round)
         return best
 
     async def _still_held(self, mine: Chair) -> Chair | None:

@@ -46,12 +46,14 @@ class Rollback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         earlier: keys of the nodes that were leased before, hexadecimal, ascending.
         shunned: addresses of convicted solvers, hexadecimal, ascending.
         awards: the job's names on the chain before, hexadecimal, oldest first.
+        whole: whether all updates of the rounds that stay are here, for whoever lacks them.
     """
 
     kept: tuple[int, ...] = ()
     earlier: tuple[str, ...] = ()
     shunned: tuple[str, ...] = ()
     awards: tuple[str, ...] = ()
+    whole: bool = False
 
     def after(self, before: Assignment, found: Spoiled, spoiled: int) -> Rollback:
         """Return how the run goes back once more, from the turn of an assignment.

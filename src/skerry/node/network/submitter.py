@@ -40,6 +40,7 @@ from skerry.messages.wire import MessageUnexpected, decode_as, encode
 from skerry.node.events import RunEvent, ring_bytes
 from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult, keep_programs, parameter_count, raise_unless_fine
+from skerry.node.network.gathering import tell_kept
 from skerry.node.network.pantry import Pantry
 from skerry.node.network.pay import Paymaster
 from skerry.node.network.replica import Replica
@@ -162,19 +163,27 @@ async def submit_job(
         offering = [*(assignment or terms).nodes, *(assignment or terms).observers]
         pantry = Pantry(folder.blobs, job.config.job, roads, lambda: offering)
 
+        followed: list[Replica] = []
+
         async def answer(link: Link, call: Call) -> None:
             with contextlib.suppress(PeerError):
                 if call.purpose == "blobs" and call.job == job.config.job:
                     await pantry.serve(link)
+                elif call.purpose == "watch" and call.job == job.config.job and followed:
+                    await tell_kept(link, followed[0])
             await link.close()
 
         address = await listen(answer)
         if assignment is None:
             unsigned = _assignment(job, folder, data, terms, NodeAddress(key, address))
             assignment = sign(unsigned, by)
+            replica = Replica(folder, job.config, Trust.of(assignment), holds="records")
+            followed.append(replica)  # who is given the job may ask at once for what stays of it
             await _give(assignment, roads)
             write_file(folder.root / "assignment", encode(assignment))
-        replica = Replica(folder, job.config, Trust.of(assignment), holds="records")
+        else:
+            replica = Replica(folder, job.config, Trust.of(assignment), holds="records")
+            followed.append(replica)
         for line in read_lines(folder.log):  # what an earlier session was told
             if line.get("type") == "started":
                 watch(msgspec.convert(line, type=RunEvent))
