@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,26 +164,16 @@ async def submit_job(
         pantry = Pantry(folder.blobs, job.config.job, roads, lambda: offering)
 
         followed: list[Replica] = []
-
-        async def answer(link: Link, call: Call) -> None:
-            with contextlib.suppress(PeerError):
-                if call.purpose == "blobs" and call.job == job.config.job:
-                    await pantry.serve(link)
-                elif call.purpose == "watch" and call.job == job.config.job and followed:
-                    await tell_kept(link, followed[0])
-            await link.close()
-
-        address = await listen(answer)
+        address = await listen(_answers(job.config.job, pantry, followed))
+        fresh = assignment is None
         if assignment is None:
             unsigned = _assignment(job, folder, data, terms, NodeAddress(key, address))
             assignment = sign(unsigned, by)
-            replica = Replica(folder, job.config, Trust.of(assignment), holds="records")
-            followed.append(replica)  # who is given the job may ask at once for what stays of it
+        replica = Replica(folder, job.config, Trust.of(assignment), holds="records")
+        followed.append(replica)  # who is given the job may ask at once for what stays of it
+        if fresh:
             await _give(assignment, roads)
             write_file(folder.root / "assignment", encode(assignment))
-        else:
-            replica = Replica(folder, job.config, Trust.of(assignment), holds="records")
-            followed.append(replica)
         for line in read_lines(folder.log):  # what an earlier session was told
             if line.get("type") == "started":
                 watch(msgspec.convert(line, type=RunEvent))
@@ -202,6 +192,22 @@ async def submit_job(
         return _result(job, folder, closed)
     finally:
         folder.unlock()
+
+
+def _answers(
+    job: bytes, pantry: Pantry, followed: Sequence[Replica]
+) -> Callable[[Link, Call], Awaitable[None]]:
+    """Return what answers calls: for blobs, and for the rounds that stay once they are known."""
+
+    async def answer(link: Link, call: Call) -> None:
+        with contextlib.suppress(PeerError, TimeoutError):
+            if call.purpose == "blobs" and call.job == job:
+                await pantry.serve(link)
+            elif call.purpose == "watch" and call.job == job and followed:
+                await tell_kept(link, followed[0])
+        await link.close()
+
+    return answer
 
 
 def kept_assignment(folder: RunFolder, job: RunJob) -> Assignment | None:
