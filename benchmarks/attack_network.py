@@ -31,6 +31,7 @@ from skerry.base.errors import SkerryError
 from skerry.job import MarketSection
 from skerry.node.events import RoundFinished, RunEvent
 from skerry.node.life import run_job
+from skerry.node.market.board import FolderBoard
 from skerry.node.market.bought import bought_by
 from skerry.node.market.statements import Earnings, earnings_of, invoice_of
 from skerry.node.network.networks import Purse, run_on_network
@@ -41,6 +42,7 @@ NODES, STEPS, LOCAL, DRAWS, PHASE = 4, 24, 3, 24, 25
 QUICK_ROUNDS, QUICK_PHASE = 6, 15
 PRICE, PRICE_AUDIT, AUDIT_PAY = 50, 500, 1_000
 SOLVER, AUDITOR = "solver", "verifier"
+RECORDER = "two records"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ class Altered:
     role: str = SOLVER
     name: str = ""
     frozen: bool = False
+
+    @property
+    def price_audit(self) -> int:
+        """What it asks for an audit: who wants to record rounds asks too much."""
+        return 10**9 if self.way == RECORDER else PRICE_AUDIT
 
     @property
     def called(self) -> str:
@@ -126,6 +133,7 @@ GROUPS = (
         ),
         each=2,
     ),
+    Group("two records of one round", (Altered(RECORDER, AUDITOR),)),
 )
 QUICK = GROUPS[:1]
 
@@ -169,7 +177,8 @@ def altered_nodes(network: LiveNetwork, group: Group) -> Iterator[list[Running]]
         for at, it in enumerate(group.nodes):
             home = network.folder / f"altered-{at}"
             home.mkdir(parents=True)
-            asks = f"price = {PRICE}\nprice_audit = {PRICE_AUDIT}\nlanes = 2\n"
+            asks = f"price = {PRICE}\nprice_audit = {it.price_audit}\nlanes = 2\n"
+            asks += "price_record = 1\n" if it.way == RECORDER else ""
             (home / "node.toml").write_text(
                 f"[limits]\nnice = 0\nshare = 4\n[market]\nfaucet = true\n{asks}"
             )
@@ -182,6 +191,7 @@ def altered_nodes(network: LiveNetwork, group: Group) -> Iterator[list[Running]]
             running.append(Running(it, home, process))
         for each in running:
             _until_in_the_market(each)
+        _until_heard(network, running)
         yield running
     finally:
         for each in running:
@@ -195,6 +205,19 @@ def _until_in_the_market(node: Running) -> None:
             return
         threading.Event().wait(0.25)
     raise RuntimeError(f"{node.altered.called} did not come into the market")
+
+
+def _until_heard(network: LiveNetwork, running: Sequence[Running]) -> None:
+    """Wait until every honest node has heard the altered ones' offers, or some are not hired."""
+    said = [(it.home / "said.jsonl").read_text() for it in running]
+    due = {it.rpartition("in the market as 0x")[2][:40] for it in said}
+    boards = [network.folder / name / "market" / "board" for name in network.solvers]
+    for _ in range(240):
+        heard = [{getattr(it, "node", b"").hex() for it in FolderBoard(at).hear()} for at in boards]
+        if all(due <= it for it in heard):
+            return
+        threading.Event().wait(0.25)
+    raise RuntimeError("the altered nodes' offers are not heard")
 
 
 # ---- one job -------------------------------------------------------------------------------------
@@ -296,6 +319,7 @@ def reckon(
         ),
         "false_units": sum(it.reason is Because.CONVICTED for it in bill.units),
         "units": len(bill.units),
+        "units_paid": sum(it.paid > 0 for it in bill.units),
     }
 
 
@@ -307,6 +331,8 @@ def outcome(altered: Altered, account: Earnings, leased: int) -> dict[str, Any]:
     honest = max(leased * PRICE, sum(it.price for it in did))
     if altered.role == AUDITOR:
         honest = AUDIT_PAY
+    if altered.way == RECORDER:
+        honest = leased
     how = "was not hired"
     if any(it.roles for it in jobs):
         how = "was paid for what counted"

@@ -8,10 +8,18 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextvars import ContextVar
 from typing import Any
+
+import msgspec
 
 from benchmarks.altered.ways import WAY_VARIABLE, way
 from skerry.cli import main
+from skerry.messages.boards import BoardNews
+from skerry.messages.market import MarketMessage, MarketWord
+from skerry.node.daemon.switchboard import Caller
+from skerry.node.market.carriage import Carriage
+from skerry.node.market.shelf import Shelf
 from skerry.node.network.desk import Desk
 from skerry.transport import Link
 
@@ -44,8 +52,39 @@ def alter_life() -> None:
     Desk._lease = vanish  # type: ignore[method-assign]
 
 
+def alter_words() -> None:
+    """Let half of those who ask hear one of two words about a round, and half the other."""
+    if way() != "two records":
+        return
+    answer, after = Carriage.answer, Shelf.after
+    callers: dict[bytes, int] = {}
+    side = ContextVar("side", default=0)
+
+    async def to_one_side(self: Carriage, caller: Caller) -> None:
+        side.set(callers.setdefault(caller.key or b"", len(callers)) % 2)
+        await answer(self, caller)
+
+    def half(self: Shelf, life: bytes, place: int) -> BoardNews:
+        news, hidden = after(self, life, place), other_words(self, side.get())
+        told = tuple(it for it in news.told if it not in hidden)
+        return msgspec.structs.replace(news, told=told)
+
+    Carriage.answer, Shelf.after = to_one_side, half  # type: ignore[method-assign]
+
+
+def other_words(shelf: Shelf, side: int) -> list[MarketMessage]:
+    """Return, of each two words about one round, that which one side does not hear."""
+    words: dict[tuple[bytes, int, int], list[MarketMessage]] = {}
+    for it in shelf.held:
+        if it is not None and isinstance(it.message, MarketWord):
+            place = it.message.job, it.message.epoch, it.message.round
+            words.setdefault(place, []).append(it.message)
+    return [two[1 - side] for two in words.values() if len(two) == 2]
+
+
 if __name__ == "__main__":
     os.environ[WAY_VARIABLE] = sys.argv.pop(1)
     alter_children()
     alter_life()
+    alter_words()
     main()

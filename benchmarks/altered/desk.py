@@ -6,6 +6,7 @@ What    `python -m benchmarks.altered.desk FOLDER` is `skerry.node.market.desk` 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import msgspec
 from benchmarks.altered.ways import LIES_NAME, WORK, way
 from skerry.base.chance import Chance
 from skerry.base.digests import digest
+from skerry.market.offers import record_message
+from skerry.messages.market import MarketWord
 from skerry.messages.receipts import Receipt
 from skerry.messages.signing import signed_digest
 from skerry.node.courtroom import FalseDoubter, case_of
@@ -22,11 +25,15 @@ from skerry.node.dispute import draw_lie, party_of
 from skerry.node.market import desk
 from skerry.node.market.actor import MarketActor, _Part
 from skerry.node.market.desk import Desk
+from skerry.node.market.engagement import Engagement
 from skerry.node.market.games import Doubt
 from skerry.node.past import PastRun
 from skerry.roles.auditor import AuditPart, Finding, ReplayWanted, TagWanted, audit_move
 from skerry.roles.sight import Sight
 from skerry.settle import actions
+from skerry.settle.actions import Action
+
+speak = MarketActor._speak
 
 
 def remember_lies(self: Desk) -> None:
@@ -119,6 +126,29 @@ def doubt_the_true(self: MarketActor, part: _Part, sight: Sight) -> bool:
     return False
 
 
+def say_twice(self: MarketActor, part: _Part, now: int) -> None:
+    """Sign the record of each round, and of the first one another record too."""
+    speak(self, part, now)
+    it = part.engagement
+    for (epoch, at), word in list(it.words.items()):
+        if it.course.terms.coordinator != self.me or at or part.doubted:
+            continue
+        part.doubted.add(word.record)
+        other = replace(word, record=digest("another-record", word.record))
+        message = record_message(other, chain=it.site.chain, market=it.site.market)
+        signature = self.wallet.sign(message)
+        self.board.tell(
+            MarketWord(
+                job=word.job, epoch=epoch, round=at, record=other.record, signature=signature
+            )
+        )
+
+
+def say_nothing_of_it(self: MarketActor, it: Engagement, sight: Sight) -> Action | None:
+    """Bring no proof against oneself."""
+    return None
+
+
 def alter(name: str) -> None:
     """Put the altered moves in the place of the true ones."""
     changed: dict[str, Any] = {}
@@ -133,6 +163,8 @@ def alter(name: str) -> None:
             changed["_audit"] = accept
         case "frivolous challenge":
             changed["_doubt"] = doubt_the_true
+        case "two records":
+            changed |= {"_speak": say_twice, "_equivocation": say_nothing_of_it}
         case _ if name in WORK:
             changed["_own"] = own_nothing
         case _:

@@ -26,6 +26,7 @@ MOVES = (
     "copied verdict",
     "accepts everything",
     "frivolous challenge",
+    "two records",
 )
 #: What a daemon does instead of its part.
 LIFE = ("bid and vanish",)
