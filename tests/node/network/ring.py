@@ -135,7 +135,7 @@ class Node:
 
 @dataclass
 class Ring:
-    """A job over nodes in `root`; `on_event` may kill some, or the submitter by `cancel`."""
+    """A job over nodes in `root`, of which some are `absent`; `on_event` may kill others."""
 
     root: Path
     job: RunJob
@@ -143,6 +143,7 @@ class Ring:
     observers: int = 0
     holders: int = 1
     hold_rounds: int = 3
+    absent: tuple[int, ...] = ()
     turn: Turn = FIRST
     leased: tuple[int, ...] = ()  # indices of the nodes that run lanes; at first the first `count`
     again: Callable[[Ring], None] | None = None
@@ -189,6 +190,8 @@ class Ring:
         every = range(self.count + self.observers)
         self.nodes = [Node(self.root / f"node-{at}", shared) for at in every]
         addresses = [await node.start() for node in self.nodes]
+        for index in self.absent:
+            await self.nodes[index].die()
         try:
             async with asyncio.timeout(90):
                 if lose_at is not None:

@@ -12,6 +12,7 @@ from skerry.node.dispute import read_receipt
 from skerry.node.events import LaneFinished, RoundFinished, RunEnded, RunEvent, RunStarted
 from skerry.node.ledger import read_record
 from skerry.node.life import RunJob
+from skerry.node.network import part
 from skerry.node.past import PastRun
 from skerry.storage import RunFolder
 from tests.node.network.ring import Ring
@@ -86,6 +87,18 @@ def test_an_observer_that_was_cut_off_learns_how_the_job_ended(
     assert ring.run().root.hex() == undisturbed
     (folder,) = (ring.nodes[3].folder / "jobs").iterdir()
     assert len(RunFolder(folder).receipts()) == len(RunFolder(tmp_path / "submitter").receipts())
+
+
+def test_one_of_many_takes_the_chair_of_a_coordinator_that_never_came(
+    job: RunJob, undisturbed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(part, "_FIRST_SECONDS", 1.0)
+    ring = Ring(tmp_path, job, count=4, absent=(0,))
+    assert ring.run().root.hex() == undisturbed
+    said = [words for node in ring.nodes for words in node.said]
+    assert [it for it in said if it.startswith("coordinating")] == [
+        "coordinating under fence 2 from round 0"
+    ]
 
 
 def test_a_node_that_was_away_takes_no_chair_that_the_others_hold(

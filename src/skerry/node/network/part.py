@@ -108,6 +108,7 @@ class Part:
         self.office: Office | None = None
         self.chair: Chair | None = None  # who is tried now, or coordinates
         self._known: Chair | None = None  # who was last seen to coordinate
+        self._taken: Chair | None = None  # what this node asks the others about before it sits down
         self._sure = asyncio.Event()  # the chair was confirmed and its link holds
         self._followers: set[asyncio.Task[None]] = set()
         self._coordinating: set[asyncio.Task[None]] = set()
@@ -204,7 +205,7 @@ class Part:
             if chair.node == self.me.key:
                 if chair.fence in held:
                     continue  # it was mine and ended; somebody else must follow
-                if heard := await self._still_held(chair):
+                if heard := await self._taking(chair):
                     trying = [heard]
                     continue
                 held.add(chair.fence)
@@ -234,7 +235,7 @@ class Part:
         return successors(self.order, last)[-1] if last.node == self.me.key else last
 
     def _confirm(self, chair: Chair) -> None:
-        self.chair = self._known = chair
+        self.chair, self._known, self._taken = chair, chair, None
         write_file(self.folder.root / "chair", encode(chair))
         self._sure.set()
 
@@ -302,13 +303,21 @@ class Part:
             await self._ask(source, self.replica.round)
         return best
 
-    async def _still_held(self, mine: Chair) -> Chair | None:
-        """Return the chair that most others hear while this node would take one, or None."""
+    async def _taking(self, mine: Chair) -> Chair | None:
+        """Ask around before this node takes a chair; return the one that most others hear, if any.
+
+        Who calls meanwhile is told that this node takes it, and waits here: else each of those who
+        lost the same coordinator would find the next chair empty and take its own.
+        """
         if mine.fence == self.trust.fences.start:
             return None
+        self._taken = mine  # until it is confirmed
         found = still_held(await self._claims(), mine.fence)
         if found is not None:
+            self._taken = None
             self._told(f"the others still hear the coordinator of fence {found.fence}")
+            for task in self._followers:
+                task.cancel()
             await asyncio.sleep(_AGAIN_SECONDS)
         return found
 
@@ -463,6 +472,8 @@ class Part:
     def _claim(self) -> Chair:
         """Return who coordinates as far as this node knows; fence 0 where it does not."""
         known = self._known
+        if self._taken is not None:
+            return msgspec.structs.replace(self._taken, held=True)
         if known is None or (known.node == self.me.key and self.office is None):
             return Chair(self.job, 0, self.me.key)
         return msgspec.structs.replace(known, held=self._sure.is_set())
