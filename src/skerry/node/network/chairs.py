@@ -5,14 +5,14 @@ What    `successors` lists who follows a lost coordinator, in order; `better` co
 Why     Nodes that lost the same coordinator must look for the same next one without asking.
 Rule    The next coordinator is the next leased node in the assignment's order, round and round; its
         fence is one higher for each step. Of two claims the higher fence counts. Nobody takes the
-        chair of a coordinator whom more than half of those that answer still hear: it is the
-        asker that was away, not the coordinator.
+        chair of a coordinator that answers itself, or whom more than half of those that answer
+        still hear: it is the asker that was away, not the coordinator.
 Pure    No IO.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from skerry.messages.leased import Chair
 
@@ -38,14 +38,15 @@ def better(one: Chair | None, other: Chair | None) -> Chair | None:
     return max(one, other, key=lambda it: (it.fence, it.node))
 
 
-def still_held(claims: Sequence[Chair], fence: int) -> Chair | None:
-    """Return a chair below `fence` that more than half of some claims hear, or None.
+def still_held(claims: Mapping[bytes, Chair], fence: int) -> Chair | None:
+    """Return a chair below `fence` whose coordinator lives by some claims, or None.
 
     Args:
-        claims: what each of the other nodes said that answered.
+        claims: what each of the other nodes said that answered, by its key.
         fence: the fence under which the asker would coordinate.
     """
-    heard = [it for it in claims if it.held and it.fence < fence]
-    if 2 * len(heard) <= len(claims):
+    heard = {key: it for key, it in claims.items() if it.held and it.fence < fence}
+    answers = any(key == it.node for key, it in heard.items())
+    if not answers and 2 * len(heard) <= len(claims):
         return None
-    return max(heard, key=lambda it: (it.fence, it.node))
+    return max(heard.values(), key=lambda it: (it.fence, it.node))

@@ -296,7 +296,7 @@ class Part:
     async def _catch_up(self) -> Chair | None:
         """Take over what other nodes have; return the highest claim to coordinate."""
         best: Chair | None = None
-        for claim in await self._claims():
+        for claim in (await self._claims()).values():
             best = better(best, claim if claim.fence else None)
         source = self.assignment.source
         if self.replica.round < self.trust.stays and source is not None:
@@ -321,10 +321,11 @@ class Part:
             await asyncio.sleep(_AGAIN_SECONDS)
         return found
 
-    async def _claims(self) -> list[Chair]:
+    async def _claims(self) -> dict[bytes, Chair]:
         """Take over what other nodes have; return what each that answers says of the chair."""
-        asked = (self._ask(node, self.replica.round) for node in self.others)
-        return [it for it in await asyncio.gather(*asked) if it is not None]
+        others = self.others
+        said = await asyncio.gather(*(self._ask(it, self.replica.round) for it in others))
+        return {it.key: claim for it, claim in zip(others, said, strict=True) if claim is not None}
 
     async def _ask(self, node: NodeAddress, first: int) -> Chair | None:
         """Take over what one node has from round `first` on; return its claim, if it answers."""
