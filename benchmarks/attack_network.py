@@ -43,6 +43,7 @@ QUICK_ROUNDS, QUICK_PHASE = 6, 15
 PRICE, PRICE_AUDIT, AUDIT_PAY = 50, 500, 1_000
 SOLVER, AUDITOR = "solver", "verifier"
 RECORDER = "two records"
+DISTURB = ("honest", "two faces")  # they do their work, and only spoil others'
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ GROUPS = (
         each=2,
     ),
     Group("two records of one round", (Altered(RECORDER, AUDITOR),)),
+    Group("a coordinator with two faces", (Altered("two faces"),)),
 )
 QUICK = GROUPS[:1]
 
@@ -382,7 +384,7 @@ def run(*, quick: bool, note: Callable[[str], None]) -> dict[str, Any]:
     above = [
         name
         for name, it in attacks.items()
-        if it["hired"] and it["earned"] >= it["honest"] + (it["way"] == "honest")
+        if it["hired"] and it["earned"] >= it["honest"] + (it["way"] in DISTURB)
     ]
     return {
         "attacks": attacks,

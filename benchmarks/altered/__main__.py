@@ -14,15 +14,21 @@ from typing import Any
 import msgspec
 
 from benchmarks.altered.ways import WAY_VARIABLE, way
+from skerry.base.digests import digest
 from skerry.cli import main
 from skerry.messages.boards import BoardNews
+from skerry.messages.leased import COMMITTED_BYTES_MAX, Committed, Follow
 from skerry.messages.market import MarketMessage, MarketWord
+from skerry.messages.signing import sign
+from skerry.messages.wire import decode, encode
 from skerry.node.daemon.switchboard import Caller
 from skerry.node.market.carriage import Carriage
 from skerry.node.market.shelf import Shelf
 from skerry.node.network.desk import Desk
+from skerry.node.network.part import Part
 from skerry.transport import Link
 
+TOLD_TWICE = 2
 INSTEAD = {
     "skerry.node.worker": "benchmarks.altered.worker",
     "skerry.node.market.desk": "benchmarks.altered.desk",
@@ -72,6 +78,45 @@ def alter_words() -> None:
     Carriage.answer, Shelf.after = to_one_side, half  # type: ignore[method-assign]
 
 
+def alter_rounds() -> None:
+    """Let half of those who follow this coordinator hear of other states after a round."""
+    if way() != "two faces":
+        return
+    send, callers = Part._send_rounds, list[None]()
+
+    async def two_faced(self: Part, link: Link, follow: Follow) -> None:
+        told: Any = link
+        if follow.live:
+            callers.append(None)
+            told = OtherLink(self, link) if len(callers) % 2 else link
+        await send(self, told, follow)
+
+    Part._send_rounds = two_faced  # type: ignore[method-assign]
+
+
+class OtherLink:
+    """A link on which one round is told otherwise than it was."""
+
+    def __init__(self, part: Part, link: Link) -> None:
+        self.part, self.link = part, link
+
+    async def send(self, frame: bytes) -> None:
+        """Send a frame, or another one in its place."""
+        said, me = decode(frame, bytes_max=COMMITTED_BYTES_MAX), self.part.me
+        if isinstance(said, Committed) and said.record.signer == me.key:
+            true = said.record
+            if true.record.round == TOLD_TWICE:
+                state = digest("another-state", true.record.state_after)
+                false = msgspec.structs.replace(true.record, state_after=state)
+                word = sign(msgspec.structs.replace(true, record=false), me.sign)
+                frame = encode(msgspec.structs.replace(said, record=word))
+        await self.link.send(frame)
+
+    async def close(self) -> None:
+        """Close the link."""
+        await self.link.close()
+
+
 def other_words(shelf: Shelf, side: int) -> list[MarketMessage]:
     """Return, of each two words about one round, that which one side does not hear."""
     words: dict[tuple[bytes, int, int], list[MarketMessage]] = {}
@@ -87,4 +132,5 @@ if __name__ == "__main__":
     alter_children()
     alter_life()
     alter_words()
+    alter_rounds()
     main()

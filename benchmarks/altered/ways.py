@@ -29,7 +29,7 @@ MOVES = (
     "two records",
 )
 #: What a daemon does instead of its part.
-LIFE = ("bid and vanish",)
+LIFE = ("bid and vanish", "two faces")
 
 
 def way() -> str:

@@ -2,7 +2,8 @@
 
 What    `Assignment` gives a node its part of a job. `Follow` asks for the committed rounds, which
         come as `Committed` and end with `Closed`. `SignedRecord` is the coordinator's word on a
-        round, `Holding` a node's word that it keeps blobs. `Chair` says who coordinates.
+        round, `Contradiction` two of them that cannot both be true, `Holding` a node's word that it
+        keeps blobs. `Chair` says who coordinates.
 Why     Nodes share no files: what one must know to go on in another's place has to be sent, and
         who said it must be beyond doubt.
 Rule    A fence counts the job's coordinators from 1 and only grows. Two different records that one
@@ -164,6 +165,13 @@ class SignedRecord(SignedMessage, frozen=True, kw_only=True, tag="signed-record/
     record: RoundRecord
 
 
+class Contradiction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="contradiction/1"):
+    """Two records that one coordinator signed under one fence and that cannot both be true."""
+
+    first: SignedRecord
+    second: SignedRecord
+
+
 class Holding(SignedMessage, frozen=True, kw_only=True, tag="holding/1"):
     """A node keeps these blobs, lanes' own states at `round`, until the job is closed."""
 
@@ -228,5 +236,14 @@ class Reached(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="reac
 
 
 LeasedMessage: TypeAlias = (
-    Assignment | Assigned | Chair | Follow | SignedRecord | Holding | Committed | Closed | Reached
+    Assignment
+    | Assigned
+    | Chair
+    | Follow
+    | SignedRecord
+    | Contradiction
+    | Holding
+    | Committed
+    | Closed
+    | Reached
 )

@@ -17,8 +17,8 @@ from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult
 from skerry.node.network.desk import Desk
 from skerry.node.network.gathering import gather_kept
-from skerry.node.network.part import Identity
 from skerry.node.network.roads import Roads
+from skerry.node.network.staff import Identity
 from skerry.node.network.submitter import (
     FIRST,
     NetworkTerms,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from skerry.node.daemon.host import Host
 from skerry.node.daemon.switchboard import Caller
 from skerry.node.network.desk import PURPOSES, Desk
-from skerry.node.network.part import Identity
 from skerry.node.network.pay import Paymaster
 from skerry.node.network.roads import Roads
+from skerry.node.network.staff import Identity
 
 
 class JobService:

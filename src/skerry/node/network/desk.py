@@ -23,10 +23,10 @@ from skerry.messages.membership import Call, Refusal
 from skerry.messages.signing import check_signature
 from skerry.messages.wire import decode_as
 from skerry.node.daemon.switchboard import CallRefused
-from skerry.node.network.part import Identity, Part
+from skerry.node.network.part import Part
 from skerry.node.network.pay import NotPaidHere, Paymaster, Unpaid
 from skerry.node.network.roads import Roads, hear, say
-from skerry.node.network.staff import Staffing
+from skerry.node.network.staff import Identity, Staffing
 from skerry.node.network.trust import stays
 from skerry.storage import copy_rounds, read_file
 from skerry.transport import Link

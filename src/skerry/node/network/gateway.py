@@ -107,6 +107,10 @@ class Surroundings(Protocol):
         """Return a link to whoever coordinates now; waits until somebody does."""
         ...
 
+    async def stood(self, number: int, root: bytes) -> None:
+        """Take note of the global state that this node's own worker came to."""
+        ...
+
     async def state_saved(self, number: int, state: bytes, root: bytes) -> None:
         """Take note that the global state of a round is in the store here."""
         ...
@@ -220,6 +224,7 @@ class Gateway:
         answer = await worker.ask(order)
         if not isinstance(answer, Standing):
             return answer
+        await self._around.stood(answer.round, answer.root)
         config = self._around.config
         if save_due(config.rounds, config.save_rounds, answer.round):
             saved = await worker.ask(Save(answer.round))

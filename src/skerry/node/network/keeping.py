@@ -52,6 +52,14 @@ class Keeping:
         if lanes:
             self._start(self._copy_states(said, lanes))
 
+    async def bring_updates(self, rounds: range) -> None:
+        """Fetch the updates without which these committed rounds would not count here."""
+        for number in rounds:
+            record = self.past.record(number)
+            if record is not None:
+                keepers = [key for key in self.past.keepers(number + 1, 0) if key != self.key]
+                await self.pantry.bring([lane.update for lane in record.lanes], first=keepers)
+
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
         self.tasks.add(task)

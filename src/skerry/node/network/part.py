@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -26,6 +25,7 @@ from skerry.messages.leased import (
     Chair,
     Closed,
     Committed,
+    Contradiction,
     Follow,
     Holding,
     NodeAddress,
@@ -33,18 +33,19 @@ from skerry.messages.leased import (
 )
 from skerry.messages.membership import Call
 from skerry.messages.rounds import ROUNDS_MAX, RunConfig
-from skerry.messages.signing import Sign, check_signature
-from skerry.messages.wire import MessageUnexpected, decode_as, encode
+from skerry.messages.signing import check_signature
+from skerry.messages.wire import MessageUnexpected, decode, decode_as, encode
 from skerry.node.ledger import Holds
 from skerry.node.life import RunJob, keep_programs
 from skerry.node.network.chairs import better, first_chair, still_held, successors
+from skerry.node.network.conviction import Conviction, follow
 from skerry.node.network.gateway import Gateway
 from skerry.node.network.keeping import Keeping
 from skerry.node.network.office import Office
 from skerry.node.network.pantry import Pantry
-from skerry.node.network.replica import FolderPast, Replica
+from skerry.node.network.replica import FolderPast, Replica, RoundTakenBack
 from skerry.node.network.roads import Roads, hear, say
-from skerry.node.network.staff import Staffing
+from skerry.node.network.staff import Identity, Staffing
 from skerry.node.network.stocking import unpack
 from skerry.node.network.trust import Trust
 from skerry.node.processes import Death
@@ -57,15 +58,6 @@ _AGAIN_SECONDS = 0.3
 _FIRST_SECONDS = 9.0
 _STOCK_SECONDS = 1.0
 _PROBE_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class Identity:
-    """This node: its key, what signs with it, and the file that holds its seed."""
-
-    key: bytes
-    sign: Sign
-    key_file: Path
 
 
 class Part:
@@ -113,6 +105,8 @@ class Part:
         self._followers: set[asyncio.Task[None]] = set()
         self._coordinating: set[asyncio.Task[None]] = set()
         self._catching = asyncio.Lock()
+        self.conviction = Conviction(self.replica, self._catching)
+        self.stood = self.conviction.stood
         self.keeping = Keeping(me.key, me.sign, self.job, self.pantry, self.past)
 
     @property
@@ -245,12 +239,12 @@ class Part:
     async def _follow(self, chair: Chair) -> Chair | None:
         """Follow a coordinator until it is lost; return who coordinates instead, if it knew."""
         node = self._node(chair.node)
-        if node is None:
+        if node is None or self.replica.proofs.lies(chair.node):
             return None
         link = None
         try:
             link = await self.roads.call(node, Call("watch", self.job, chair.fence))
-            await say(link, Follow(self.job, self.replica.round))
+            await follow(link, self.replica, self.replica.round, live=True)
             async with asyncio.timeout(self.roads.seconds):
                 seen = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
             if not isinstance(seen, Chair) or seen.job != self.job:
@@ -262,14 +256,25 @@ class Part:
             self._confirm(seen)
             self.keeping.upward = link
             await self._adopt_all(link)
+        except RoundTakenBack as back:
+            self._told(f"not sure any more: {back.message}")
+            return None if self.replica.proofs.lies(chair.node) else chair
         except (SkerryError, TimeoutError) as error:
             words = error.message if isinstance(error, SkerryError) else "no answer in time"
+            await self.conviction.leave_what_is_wrong()
             self._told(f"not following fence {chair.fence}: {words}")
         finally:
             self.keeping.upward = None
             if link is not None:
                 await link.close()
         return None
+
+    async def _convict(self, proof: Contradiction) -> None:
+        """Take a proof, and follow whom it convicts no longer."""
+        if await self.conviction.take(proof):
+            self._told(f"the coordinator of fence {proof.first.fence} is proven to lie")
+            if self.keeping.upward and self.chair and self.replica.proofs.lies(self.chair.node):
+                await self.keeping.upward.close()
 
     async def _adopt_all(self, link: Link) -> None:
         """Adopt what a link brings until the job is closed or all there is has been sent."""
@@ -284,6 +289,8 @@ class Part:
                     return
                 case Reached():
                     return
+                case Contradiction():
+                    await self._convict(said)
                 case _:
                     raise MessageUnexpected(f"a {type(said).__name__} is no committed round")
 
@@ -296,7 +303,7 @@ class Part:
     async def _catch_up(self) -> Chair | None:
         """Take over what other nodes have; return the highest claim to coordinate."""
         best: Chair | None = None
-        for claim in (await self._claims()).values():
+        for claim in (await self._claims(self.replica.round)).values():
             best = better(best, claim if claim.fence else None)
         source = self.assignment.source
         if self.replica.round < self.trust.stays and source is not None:
@@ -312,7 +319,7 @@ class Part:
         if mine.fence == self.trust.fences.start:
             return None
         self._taken = mine  # until it is confirmed
-        found = still_held(await self._claims(), mine.fence)
+        found = still_held(await self._claims(self.replica.round), mine.fence)
         if found is not None:
             self._taken = None
             self._told(f"the others still hear the coordinator of fence {found.fence}")
@@ -321,10 +328,10 @@ class Part:
             await asyncio.sleep(_AGAIN_SECONDS)
         return found
 
-    async def _claims(self) -> dict[bytes, Chair]:
-        """Take over what other nodes have; return what each that answers says of the chair."""
+    async def _claims(self, first: int) -> dict[bytes, Chair]:
+        """Take over what others have from round `first` on; return what they say of the chair."""
         others = self.others
-        said = await asyncio.gather(*(self._ask(it, self.replica.round) for it in others))
+        said = await asyncio.gather(*(self._ask(it, first) for it in others))
         return {it.key: claim for it, claim in zip(others, said, strict=True) if claim is not None}
 
     async def _ask(self, node: NodeAddress, first: int) -> Chair | None:
@@ -333,11 +340,12 @@ class Part:
         with contextlib.suppress(PeerError, TimeoutError):
             link = await self.roads.call(node, Call("watch", self.job))
             try:
-                await say(link, Follow(self.job, first, live=False))
+                await follow(link, self.replica, first, live=False)
                 async with asyncio.timeout(self.roads.seconds):
                     seen = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
                 if isinstance(seen, Chair) and (not seen.fence or seen.fence in self.trust.fences):
-                    claim = seen
+                    lies = self.replica.proofs.lies(seen.node)
+                    claim = Chair(self.job, 0, node.key) if lies else seen
                 await self._adopt_all(link)
             finally:
                 await link.close()
@@ -347,7 +355,9 @@ class Part:
         """Coordinate until the job is closed; return who does instead when somebody does."""
         self._told(f"coordinating under fence {chair.fence} from round {self.replica.round}")
         if chair.fence > 1:
-            await self._bring_updates()
+            await self.conviction.leave_what_is_wrong()
+            last = self.folder.last_checkpoint(lanes_too=False)
+            await self.keeping.bring_updates(range(last.round if last else 0, self.replica.round))
         me = (self.me.key, self.me.sign)
         office = Office(self.assignment, job, self.replica, me, chair.fence, self._bring)
         self.office = office
@@ -377,20 +387,9 @@ class Part:
         """Ask around until somebody knows a coordinator of a higher fence, and return it."""
         while True:
             await asyncio.sleep(_PROBE_SECONDS)
-            asked = (self._ask(node, ROUNDS_MAX) for node in self.others)
-            for claim in await asyncio.gather(*asked):
-                if claim is not None and claim.fence > chair.fence:
+            for claim in (await self._claims(ROUNDS_MAX)).values():
+                if claim.fence > chair.fence:
                     return claim
-
-    async def _bring_updates(self) -> None:
-        """Fetch the updates without which the last committed rounds would not count here."""
-        last = self.folder.last_checkpoint(lanes_too=False)
-        first = last.round if last else 0
-        for number in range(first, self.replica.round):
-            record = self.past.record(number)
-            if record is not None:
-                keepers = [key for key in self.past.keepers(number + 1, 0) if key != self.me.key]
-                await self.pantry.bring([lane.update for lane in record.lanes], first=keepers)
 
     async def _bring(self, key: bytes, blob: bytes) -> None:
         if await self.pantry.bring([blob], first=[key]):
@@ -449,14 +448,21 @@ class Part:
         async with asyncio.timeout(self.roads.seconds):
             follow = decode_as(Follow, await link.receive())
         await say(link, self._claim())
+        for proof in self.replica.proofs.found.values():
+            await say(link, proof)
         sending = asyncio.ensure_future(self._send_rounds(link, follow))
         self._followers.add(sending)
         try:
             while True:
-                holding = decode_as(Holding, await link.receive())
-                check_signature(holding)
-                if self.office is not None and holding.job == self.job:
-                    self.office.hold(holding)
+                match decode(await link.receive()):
+                    case Contradiction() as proof:
+                        await self._convict(proof)
+                    case Holding() as holding:
+                        check_signature(holding)
+                        if self.office is not None and holding.job == self.job:
+                            self.office.hold(holding)
+                    case _:
+                        raise MessageUnexpected("a word about what a node keeps was due")
         except LinkLost:
             return
         finally:

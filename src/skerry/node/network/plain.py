@@ -21,9 +21,8 @@ from skerry.messages.membership import Call
 from skerry.messages.wire import decode_as
 from skerry.node.keys import load_key
 from skerry.node.network.desk import Desk
-from skerry.node.network.part import Identity
 from skerry.node.network.roads import Roads
-from skerry.node.network.staff import processes
+from skerry.node.network.staff import Identity, processes
 from skerry.node.processes import CrewTerms
 from skerry.storage import make_folder, read_file, write_file
 from skerry.transport import Link

@@ -16,14 +16,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skerry.base.errors import FaultError, PeerError
-from skerry.messages.leased import COMMITTED_BYTES_MAX, Closed, Committed, SignedRecord
+from skerry.messages.leased import (
+    COMMITTED_BYTES_MAX,
+    Closed,
+    Committed,
+    Contradiction,
+    SignedRecord,
+)
 from skerry.messages.receipts import Receipt
 from skerry.messages.rounds import RoundRecord, RunConfig
 from skerry.messages.signing import check_signature, signed_digest
 from skerry.messages.wire import MessageError, decode_as, encode
 from skerry.node.ledger import Holds, Ledger, read_record, receipt_kind
+from skerry.node.network.proofs import Proofs
 from skerry.node.network.trust import Trust
-from skerry.storage import Checkpoint, RunFolder, append_lines, read_file, write_file
+from skerry.storage import (
+    Checkpoint,
+    RunFolder,
+    append_lines,
+    cut_rounds,
+    read_file,
+    write_file,
+)
 
 _BEHIND_SECONDS = 10.0
 
@@ -37,6 +51,12 @@ class RecordRefused(PeerError):
         super().__init__(
             f"a committed round was refused: {reason}", next_step="follow another coordinator"
         )
+
+
+class RoundTakenBack(RecordRefused):
+    """The last round here was told by a liar, and others go on from another one."""
+
+    code = "peer.record.back"
 
 
 class RecordsDiffer(FaultError):
@@ -87,6 +107,7 @@ class Replica:
         self.ledger = Ledger(self.folder, self.config, holds=self._holds)
         start = self.ledger.pick_up()
         self._root = start.root
+        self.proofs = Proofs(self.folder.root / "evidence", self.job, self.trust)
         self._shown = start.round  # rounds that followers are shown
 
     @property
@@ -128,10 +149,33 @@ class Replica:
         if record.round > self._shown:
             raise RecordRefused(f"round {record.round} came where {self._shown} was due")
         if self._root not in (b"", record.state_before):
+            await self._doubt(said.record)
             raise RecordRefused("it starts from another state")
         await asyncio.to_thread(self._keep, said)
         await self.show(record.round + 1)
         return True
+
+    async def _doubt(self, next_one: SignedRecord) -> None:
+        """Look who is wrong where a round does not follow from the one before it here.
+
+        Raises:
+            RoundTakenBack: that one was a liar's; whoever else has it tells it again.
+        """
+        last = self.read(next_one.record.round - 1)
+        if last is None:
+            return
+        self.proofs.take(Contradiction(last.record, next_one))
+        if self.proofs.lies(last.record.signer):
+            await self.take_back(last.record.record.round)
+            raise RoundTakenBack("it goes on from another round than a liar told here")
+
+    async def take_back(self, rounds: int) -> None:
+        """Forget all but the first rounds, which somebody else tells otherwise."""
+        self._shown = min(self._shown, rounds)  # first: who follows must not look for what goes
+        await asyncio.to_thread(cut_rounds, self.folder.root, rounds)
+        async with self._changed:
+            self.reload()
+            self._changed.notify_all()
 
     def _check(self, said: Committed) -> None:
         signed = said.record
@@ -178,6 +222,8 @@ class Replica:
             path.mkdir(parents=True, exist_ok=True)
             for it in (kept.record, signed):
                 write_file(path / f"{signed_digest(it).hex()[:16]}.record", encode(it))
+            if double:
+                self.proofs.take(Contradiction(kept.record, signed))
             if differ:
                 raise RecordsDiffer(signed.record.round, path)
 

@@ -1,17 +1,28 @@
 """Staff: the workers of a node, as its part in a job sees them.
 
-What    `Staffing` makes the workers of one job; `processes` makes it of processes of this machine.
+What    `Identity` is this node. `Staffing` makes the workers of one job; `processes` makes it of
+        processes of this machine.
 Why     How workers are started and limited is the owner's matter, and tests start them otherwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from skerry.messages.signing import Sign
 from skerry.node.processes import Crew, CrewTerms, Death
+
+
+@dataclass(frozen=True)
+class Identity:
+    """This node: its key, what signs with it, and the file that holds its seed."""
+
+    key: bytes
+    sign: Sign
+    key_file: Path
 
 
 class Staff(Protocol):

@@ -29,7 +29,7 @@ from skerry.messages.leased import (
     Chair,
     Closed,
     Committed,
-    Follow,
+    Contradiction,
     NodeAddress,
     Reached,
 )
@@ -40,6 +40,7 @@ from skerry.messages.wire import MessageUnexpected, decode_as, encode
 from skerry.node.events import RunEvent, ring_bytes
 from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult, keep_programs, parameter_count, raise_unless_fine
+from skerry.node.network.conviction import follow
 from skerry.node.network.gathering import tell_kept
 from skerry.node.network.pantry import Pantry
 from skerry.node.network.pay import Paymaster
@@ -315,6 +316,8 @@ async def _follow_to_end(
     heard_at = loop.time()
     while replica.closed is None:
         for node in assignment.nodes:
+            if replica.proofs.lies(node.key):
+                continue
             before = replica.round
             with contextlib.suppress(PeerError, TimeoutError):
                 await _follow(replica, node, roads, watch, paying)
@@ -334,7 +337,7 @@ async def _follow(
 ) -> None:
     link = await roads.call(node, Call("watch", replica.job))
     try:
-        await say(link, Follow(replica.job, replica.round))
+        await follow(link, replica, replica.round, live=True)
         while True:
             said = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
             match said:
@@ -346,8 +349,12 @@ async def _follow(
                     await replica.close(said)
                     _tell(said.told, watch)
                     return
-                case Chair() | Reached():
+                case Contradiction():
+                    replica.proofs.take(said)
+                case Chair():
                     pass
+                case Reached():  # it had to take back what comes next; others may know better
+                    return
                 case _:
                     raise MessageUnexpected(f"{nickname(node.key)} sent no committed round")
     finally:
