@@ -24,7 +24,7 @@ class JobService:
     async def start(self, host: Host) -> None:
         """Register the purposes, and take up the jobs that a kill interrupted."""
         me = Identity(host.key, host.sign, host.home / "node.key")
-        roads = Roads(host.switchboard.transport, host.peers.address)
+        roads = Roads(host.switchboard.transport, host.peers.address, host.peers.lost)
         told = host.tell
         self.desk = Desk(
             host.home,

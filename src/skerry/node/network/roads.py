@@ -3,6 +3,8 @@
 What    `Roads.call(node, call)` connects, says what it wants, and returns the link.
 Why     Every conversation between nodes begins alike, and where a node is now can change while
         its key does not.
+Rule    A node whose pulse is gone is called all the same, but not waited for: who follows a lost
+        coordinator asks all others first, the lost one included.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from skerry.node.daemon.switchboard import CallRefused
 from skerry.transport import Link, Transport
 
 CALL_SECONDS = 4.0
+LOST_SECONDS = 0.75
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,18 @@ class Roads:
     Attributes:
         transport: carries the links.
         locate: returns where a node of that key was seen last, or "" where it was not.
-        seconds: how long connecting may take.
+        lost: returns whether the node of that key has been silent for too long.
+        seconds: how long connecting to any other may take.
     """
 
     transport: Transport
     locate: Callable[[bytes], str] = lambda key: ""
+    lost: Callable[[bytes], bool] = lambda key: False
     seconds: float = CALL_SECONDS
+
+    def patience(self, key: bytes) -> float:
+        """Return for how long a call to a node is waited for, in seconds."""
+        return min(LOST_SECONDS, self.seconds) if self.lost(key) else self.seconds
 
     async def call(self, node: NodeAddress, call: Call) -> Link:
         """Return a link to `node` on which `call` has been said.
@@ -41,7 +50,7 @@ class Roads:
             LinkRefused, LinkLost: it cannot be reached.
             TimeoutError: not in time.
         """
-        async with asyncio.timeout(self.seconds):
+        async with asyncio.timeout(self.patience(node.key)):
             link = await self.transport.connect(self.locate(node.key) or node.address)
             await link.send(encode(call))
             return link
