@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,20 +20,9 @@ from skerry.node.clocks import RealClock
 WHO = ChainKey(b"\x05" * 32).address
 
 
-@pytest.fixture(scope="module")
-def rpc() -> Iterator[Rpc]:
-    with Anvil(repeatable=True) as chain:
-        link = Rpc(chain.url)
-        yield link
-        link.close()
-
-
-@pytest.fixture(scope="module")
-def manifest(rpc: Rpc, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    folder = tmp_path_factory.mktemp("chain")
-    made = found_court(folder, rpc, RealClock())
-    assert found_court(folder, rpc, RealClock()) == made, "it is deployed once"
-    return made
+@pytest.fixture
+def rpc(founded: tuple[Rpc, Manifest]) -> Rpc:
+    return founded[0]
 
 
 def test_our_own_contracts_pass(rpc: Rpc, manifest: Manifest) -> None:

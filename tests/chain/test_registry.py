@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry.base.chance import Chance
-from skerry.chain.anvil import Anvil
 from skerry.chain.deploy import Manifest
 from skerry.chain.errors import ContractDiffers
 from skerry.chain.keyfiles import ChainKey
-from skerry.chain.localnet import found_court, give
+from skerry.chain.localnet import give
 from skerry.chain.moves import Call
 from skerry.chain.outbox import Outbox
 from skerry.chain.registry import (
@@ -56,17 +54,9 @@ def test_the_richest_come_first_and_who_holds_nothing_not_at_all(
     assert 0 not in amounts
 
 
-@pytest.fixture(scope="module")
-def rpc() -> Iterator[Rpc]:
-    with Anvil(repeatable=True) as chain:
-        link = Rpc(chain.url)
-        yield link
-        link.close()
-
-
-@pytest.fixture(scope="module")
-def manifest(rpc: Rpc, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return found_court(tmp_path_factory.mktemp("chain"), rpc, RealClock())
+@pytest.fixture
+def rpc(founded: tuple[Rpc, Manifest]) -> Rpc:
+    return founded[0]
 
 
 def node(rpc: Rpc, manifest: Manifest, folder: Path, number: int, deposit: int) -> Wallet:

@@ -14,21 +14,8 @@ from skerry.node.network.replica import RecordRefused, Replica
 from skerry.node.network.trust import Trust
 from skerry.storage import RunFolder
 from tests.node.network.ring import Ring
-from tests.node.small import every_step_job, local_job
-from tests.node.within import Within
 
-JOBS = {"local": local_job, "every-step": every_step_job}
-
-
-@pytest.fixture(scope="module", params=sorted(JOBS))
-def job(request: pytest.FixtureRequest) -> RunJob:
-    made: RunJob = JOBS[request.param](rounds=16, save_rounds=4)
-    return made
-
-
-@pytest.fixture(scope="module")
-def undisturbed(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return Within(job, tmp_path_factory.mktemp("run"), workers=1).run().root
+TERMS = {"rounds": 16, "save_rounds": 4}
 
 
 def turns(ring: Ring) -> list[int]:

@@ -1,0 +1,26 @@
+"""The job that a module's nodes run, and how it ends where nobody disturbs it.
+
+A module says how long its job is: `TERMS = {"rounds": 30, "save_rounds": 4}`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from skerry.node.life import RunJob
+from tests.node.small import every_step_job, local_job
+from tests.node.within import Within
+
+JOBS = {"local": local_job, "every-step": every_step_job}
+
+
+@pytest.fixture(scope="module", params=sorted(JOBS))
+def job(request: pytest.FixtureRequest) -> RunJob:
+    made: RunJob = JOBS[request.param](**request.module.TERMS)
+    return made
+
+
+@pytest.fixture(scope="module")
+def undisturbed(job: RunJob, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The root of the state that a local run of the job ends in."""
+    return Within(job, tmp_path_factory.mktemp("run"), workers=1).run().root
