@@ -271,6 +271,8 @@ class World:
         """Return the next move of a party."""
         assert self.course is not None
         me, sight = address(name), self.sight()
+        for epoch in self.state.ring.values():
+            self.course = self.course.ended_by(epoch)
         found = self.findings.setdefault(name, {})
         due = None
         if name in self.auditors:
@@ -326,7 +328,8 @@ class World:
         if not epoch.round_from <= at < epoch.round_to or (at, lane) in self.games:
             return
         work = self.course.rounds[at].lanes[lane]
-        assert work is not None
+        if work is None:
+            return  # the run ended before
         late = self.now > epoch.committed + state.terms.window
         if state.closed or late or state.convicted >> work.lease & 1:
             return

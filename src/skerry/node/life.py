@@ -266,14 +266,19 @@ def raise_unless_fine(end: End, trouble: Trouble | None, folder: RunFolder) -> N
         RunFailed, RunBlocked, RunCrashing, RunConflict: see `run_job`.
     """
     again = "run the same command again: it goes on from what is kept in " + str(folder.root)
+    fine = end.kind in ("finished", "asked")
+    last = None if fine else folder.last_checkpoint(lanes_too=False)
+    good = f"; its last good state, of round {last.round}, is kept there" if last else ""
     match end.kind:
         case "failed":
-            next_step = (trouble.next_step if trouble else "") or again
+            next_step = ((trouble.next_step if trouble else "") or again) + good
             if trouble and trouble.code.partition(".")[0] == NodeError.code:
                 raise RunBlocked(end.detail, next_step=next_step)
             raise RunFailed(end.detail, next_step=next_step)
         case "crashing":
-            raise RunCrashing(end.detail, next_step=f"read {folder.root / 'logs'}; then {again}")
+            raise RunCrashing(
+                end.detail, next_step=f"read {folder.root / 'logs'}; then {again}{good}"
+            )
         case "conflict":
             raise RunConflict(end.detail, next_step="run `skerry doctor --bits` on this machine")
         case "finished" | "asked":

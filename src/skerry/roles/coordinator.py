@@ -4,7 +4,10 @@ What    `word_on` is what it signs about a round; `commit_due` is the epoch that
 Why     Everything that is paid or doubted hangs on one root a job and epoch; two cost the stake.
 Rule    An epoch is committed once all its rounds are there, or when no more will come. It waits
         while eight epochs are not final. A round's record is signed before anyone works on its
-        state, in the epoch that its number says.
+        state, in the epoch that its number says. A job closes early once all its rounds are
+        committed: so a submitter whose run died commits those that never took place as blank, in
+        an epoch of their own, lest the real ones be drawn less often. Another party would be paid
+        for them, so it waits for the job's end.
 Pure    Values in, an action out.
 """
 
@@ -31,7 +34,8 @@ def commit_due(sight: Sight, course: Course, me: bytes, *, over: bool = False) -
         sight: the job now.
         course: what the rounds came to so far.
         me: who sends; nothing is due unless that is the job's coordinator.
-        over: whether no round will come any more, so that a short epoch is due as well.
+        over: whether no round will come any more, so that a short epoch is due as well; and then,
+            where the submitter records its own job, one of all the rounds that never came.
     """
     state, terms = sight.state, sight.terms
     if state.closed or me != terms.coordinator or state.coordinator_fallen:
@@ -44,6 +48,8 @@ def commit_due(sight: Sight, course: Course, me: bytes, *, over: bool = False) -
     first, epoch = state.rounds, state.epochs
     whole = course.end_of(epoch)
     have = min(len(course.rounds), whole)
+    if over and me == terms.submitter and (have <= first or epoch == terms.epochs - 1):
+        course, have = course.filled(terms.rounds), terms.rounds
     if have <= first or (have < whole and not over):
         return None
     root = course.root(epoch, range(first, have))

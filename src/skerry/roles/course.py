@@ -72,6 +72,15 @@ class Course:
             work = replace(work, lanes=(None,) * len(work.lanes))
         return replace(self, rounds=(*self.rounds, work))
 
+    def filled(self, rounds: int) -> Course:
+        """Return the course with `rounds` rounds, of which those that never took place are blank.
+
+        A blank round has no lanes and changes no state, so it is worth nothing to anybody.
+        """
+        last = self.rounds[-1].state_after if self.rounds else EMPTY
+        blank = RoundWork(last, (None,) * self.terms.lanes, last)
+        return replace(self, rounds=(*self.rounds, *(blank,) * (rounds - len(self.rounds))))
+
     def without(self, at: int, lanes: Collection[int]) -> Course:
         """Return the course in which some lanes of round `at` count for nobody."""
         kept = tuple(
@@ -149,6 +158,14 @@ class Course:
         if epoch.round_to > len(self.rounds):
             return False
         return epoch.root == self.root(epoch.number, range(epoch.round_from, epoch.round_to))
+
+    def ended_by(self, epoch: Epoch) -> Course:
+        """Return the course with the blank rounds of an epoch on the chain, if it has any.
+
+        Where one's copy of the run is only behind, the epoch holds something else.
+        """
+        filled = self.filled(epoch.round_to)
+        return filled if epoch.round_to > len(self.rounds) and filled.agrees(epoch) else self
 
     # -- evidence
 

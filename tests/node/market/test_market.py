@@ -21,6 +21,7 @@ from skerry.node.market.statements import earnings_of, invoice_of
 from skerry.node.market.trials import trials_of
 from skerry.roles.auditor import TagWanted
 from skerry.roles.statement import Because, Found
+from skerry.storage import cut_rounds
 from tests.node.market.ground import (
     ASKING,
     InProcess,
@@ -246,6 +247,46 @@ def test_whoever_vanishes_stops_nobody(
             assert gains["client"] >= -stakes.budget
         case _:
             assert gains[who] == 100 * market.units_of(who)
+
+
+class OwnRecord(Market):
+    """A market in which the client records its own job."""
+
+    @property
+    def names(self) -> list[str]:
+        return [it for it in super().names if it != "coordinator"]
+
+
+@pytest.mark.parametrize("ran", range(4))
+def test_a_run_that_died_is_paid_as_far_as_it_came_and_refunded_long_before_its_end(
+    copied: Path, tmp_path: Path, markets: list[Market], ran: int
+) -> None:
+    cut_rounds(copied, ran)
+    market = OwnRecord(tmp_path / "market", copied)
+    opened(markets, market)
+    market.turn()
+    for name in market.names:
+        market.must(name, Order("end", job=market.job.hex()))
+    market.play()
+    gains, state, block = market.gains(), market.state(), market.rpc.block()
+    assert block is not None
+    assert int(block["timestamp"], 16) < state.terms.ends - 90_000, "five phases of 600 s, twice"
+    assert (state.escrow, state.closed, state.convicted) == (0, True, 0)
+    assert sum(gains.values()) == 0
+    assert sum(gains[f"solver-{at}"] for at in range(4)) == ran * 4 * 100
+    audits = state.epochs * 1_500
+    assert gains["auditor-0"] == gains["auditor-1"] == audits, "nobody was late"
+    assert gains["client"] == -ran * 400 - 2 * audits
+    check_statements(market)
+    told = command(market, "client", "invoice", market.job.hex()[:6])
+    assert told["invoice"]["closed"]
+    units = told["invoice"]["units"]
+    assert [it["reason"] for it in units] == ["paid"] * (4 * ran)
+    budget = told["invoice"]["budget"]
+    assert told["invoice"]["refunded"] == budget - ran * 400 - 2 * audits - 4 * 100
+    for name in ("solver-0", "auditor-1"):
+        account = earnings_of(market.folder / name)
+        assert [it.lacking for it in account.jobs] == [0]
 
 
 def test_processes_that_are_killed_in_the_middle_of_a_move_make_it_once(

@@ -293,7 +293,7 @@ class MarketActor:
         it = part.engagement
         if it.course.terms.coordinator != self.me:
             return
-        for at in range(part.told, len(it.course.rounds)):
+        for at in range(part.told, it.took_place):
             late = now > part.since.setdefault(at, now) + it.patience
             lanes = it.unclaimed(at)
             if lanes and not late:
@@ -326,6 +326,8 @@ class MarketActor:
         sight = self._sight(part, now)
         if sight.state.closed:
             return False
+        for epoch in sight.state.ring.values():
+            part.engagement.end_at(epoch)
         return self._audit(part, sight) or self._doubt(part, sight) or self._common(part, sight)
 
     def _common(self, part: _Part, sight: Sight) -> bool:

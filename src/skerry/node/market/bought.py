@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from skerry.storage import read_file, write_file
+from skerry.storage import read_noted, write_file
 
 BOUGHT_NAME = "market.json"
 
@@ -43,4 +43,4 @@ def bought_by(run: Path) -> Bought | None:
     path = run / BOUGHT_NAME
     if not path.is_file():
         return None
-    return msgspec.json.decode(read_file(path), type=Bought)
+    return read_noted(Bought, path)

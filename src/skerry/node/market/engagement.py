@@ -55,6 +55,7 @@ class Engagement:
         owners: the address of each lease's node.
         blank: tensor digests of a lane's state before its first round; empty where it has none.
         vacant: rounds, from the first on, of which the chain shows that they count for nobody.
+        ran: rounds that took place, where the chain shows that those after them never did.
     """
 
     course: Course
@@ -77,6 +78,7 @@ class Engagement:
     spoken: int = 0
     over: bool = False
     vacant: int = 0
+    ran: int | None = None
     _past: PastRun | None = None
     _waiting: list[MarketClaim] = field(default_factory=list)
 
@@ -138,6 +140,17 @@ class Engagement:
         """Take note of an epoch on the chain: rounds in it that are kept may be nobody's."""
         if epoch.round_to <= self.course.kept and self.course.agrees(epoch):
             self.vacant = max(self.vacant, epoch.round_to)
+
+    def end_at(self, epoch: Epoch) -> None:
+        """Take note of an epoch on the chain, which may hold rounds that never took place."""
+        here, self.course = len(self.course.rounds), self.course.ended_by(epoch)
+        if len(self.course.rounds) > here:
+            self.ran = here
+
+    @property
+    def took_place(self) -> int:
+        """The rounds that are here and took place."""
+        return len(self.course.rounds) if self.ran is None else self.ran
 
     def audited(self, at: int, lane: int) -> tuple[bytes, ...]:
         """Return the names of the receipts that an auditor looks at, if the lane is drawn.

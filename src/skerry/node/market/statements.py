@@ -273,6 +273,11 @@ class Ledgers:
         committed = max((it.rounds.stop for it in epochs.values()), default=0)
         folder = RunFolder(Path(self.orders[name].run))
         here = next(at for at in itertools.count() if at >= committed or not folder.read_round(at))
+        if here < committed:
+            job = self.keeper.books.jobs[name]
+            it = self._engagement(name, job)
+            it.end_at(max(job.ring.values(), key=lambda epoch: epoch.number))
+            here = committed if it.ran is not None else here
         return committed - here
 
 

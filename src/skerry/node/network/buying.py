@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -142,12 +143,27 @@ class Buying:
         return NetworkTerms(assignment.nodes, assignment.observers, assignment.awarded)
 
     async def settle(self) -> None:
-        """Wait until the job is closed on the chain, or say how to look later."""
-        if self.client.ended and not await self.client.settled(self.purse.patience):
-            self.purse.told(
-                "not settled yet: nodes go on; `skerry invoice` shows how it stands, and the same "
-                "command later goes back if anything was false"
-            )
+        """Wait until the job is closed on the chain, or say what is still locked, and until when.
+
+        A submitter that records its own job closes it also where the run died; another recorder
+        leaves it to the job's end.
+        """
+        job = self.client.jobs.get(self.job)
+        if job is None or job.closed:
+            return
+        died = RunFolder(self.run).read_round(job.terms.rounds - 1) is None
+        early = self.client.ended and (not died or job.terms.coordinator == job.terms.submitter)
+        if early and await self.client.settled(self.purse.patience):
+            return
+        job = self.client.jobs[self.job]
+        ends = datetime.fromtimestamp(job.terms.ends).astimezone()
+        when = f"{ends:%Y-%m-%d %H:%M:%S %Z}"
+        when = f"the last audit, {when} at the latest" if early else when
+        self.purse.told(
+            f"not settled yet: {job.escrow:,} of {job.terms.budget:,} are still locked. Accepted "
+            f"units are paid, the rest returns after {when}: run the same command then, which also "
+            f"goes back if anything was false; `skerry invoice {self.run}` shows how it stands"
+        )
 
     # -- going back
 
