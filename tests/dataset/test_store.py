@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skerry.dataset import Dataset, DatasetError, check_sample
-from skerry.dataset.manifest import MANIFEST_NAME, TOKENIZER_NAME
+from skerry.dataset.manifest import MANIFEST_NAME, TOKENIZER_NAME, samples_root
+from skerry.dataset.sources import file_digest
 from skerry.dataset.store import OPEN_FILES_MAX, SplitReader
 
 OPENED: list[Dataset] = []
@@ -100,31 +102,52 @@ def test_a_damaged_file_is_named_with_the_next_command(copy: Path, name: str, da
                 reader.proof(64)
 
 
-def test_a_file_cut_short_while_it_is_open_is_an_error_and_no_crash(copy: Path) -> None:
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_a_file_that_changes_while_it_is_open_is_checked_again(copy: Path, damage: str) -> None:
     with Dataset.open(copy) as dataset:
         dataset.train.batch([0])
         with (copy / "train-00000.bin").open("r+b") as handle:
-            handle.truncate(5)
-        with pytest.raises(DatasetError, match="ends too early"):
-            dataset.train.batch([0])
-
-
-def test_a_sample_changed_after_the_first_look_cannot_be_proved(copy: Path) -> None:
-    with Dataset.open(copy) as dataset:
-        dataset.train.batch([0])
-        with (copy / "train-00000.bin").open("r+b") as handle:
-            handle.write(b"\x01")
-        with pytest.raises(DatasetError, match="samples_root"):
+            handle.truncate(5) if damage == "cut" else handle.write(b"\x01")
+        for index in (0, 63):  # also of a sample that is still as it was
+            with pytest.raises(DatasetError, match=r"train-00000.bin cannot be used"):
+                dataset.train.batch([index])
+        with pytest.raises(DatasetError, match=r"train-00000.bin cannot be used"):
             dataset.train.proof(3)
+        dataset.train.batch([64])
+
+
+def test_a_file_that_was_only_touched_is_read_on(copy: Path) -> None:
+    with Dataset.open(copy) as dataset:
+        before = dataset.train.record(0)
+        os.link(copy / "train-00000.bin", copy / "another name")
+        assert dataset.train.record(0) == before
+
+
+def other_manifest(folder: Path, old: bytes, new: bytes) -> None:
+    path = folder / MANIFEST_NAME
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+
+
+def test_samples_that_do_not_lead_to_their_root_cannot_be_proved(copy: Path) -> None:
+    with Dataset.open(copy) as dataset:
+        split, each = dataset.train.split, dataset.manifest.samples_per_file
+    roots = [bytes(32), *(bytes.fromhex(it.samples_root) for it in split.files[1:])]
+    other_manifest(copy, split.files[0].samples_root.encode(), bytes(32).hex().encode())
+    whole = samples_root(roots, split.samples, each).hex()
+    other_manifest(copy, split.samples_root.encode(), whole.encode())
+    with Dataset.open(copy) as dataset, pytest.raises(DatasetError, match="samples_root"):
+        dataset.train.proof(3)
 
 
 def test_a_token_outside_the_vocabulary_is_an_error(copy: Path) -> None:
-    with Dataset.open(copy) as dataset:
+    path = copy / "train-00000.bin"
+    before = file_digest(path).hex().encode()
+    path.write_bytes(b"\xff\xff" + path.read_bytes()[2:])
+    other_manifest(copy, before, file_digest(path).hex().encode())
+    with Dataset.open(copy) as dataset, pytest.raises(DatasetError, match=r"outside 0\.\.299"):
         dataset.train.batch([0])
-        with (copy / "train-00000.bin").open("r+b") as handle:
-            handle.write(b"\xff\xff")
-        with pytest.raises(DatasetError, match=r"outside 0\.\.299"):
-            dataset.train.batch([0])
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}"])

@@ -73,10 +73,12 @@ def test_two_fetches_of_one_blob_do_not_meet(tmp_path: Path) -> None:
         second.write(len(WHOLE), part, data)
     assert second.adopt(len(WHOLE))
     assert first.held == Held(len(WHOLE), frozenset({0}))
-    for partial in (first, second):
-        partial.close()
     assert store.get(NAME) == WHOLE
+    second.close()
+    assert forget_partials(store) == 0, "the first is still at work"
+    first.close()
     assert forget_partials(store) == 1
+    assert not list((tmp_path / "partial").iterdir())
 
 
 def test_an_empty_blob_has_no_parts(tmp_path: Path) -> None:

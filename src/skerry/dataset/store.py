@@ -3,7 +3,8 @@
 What    `Dataset.open(folder)` reads the manifest; `dataset.train.batch(indices)` returns arrays by
         field name; `.proof(index)` returns a record and its Merkle path.
 Why     A folder may come from anybody and a disk may rot. Sizes are held against the manifest
-        before anything is read, and a file's digest is checked when it is first touched.
+        before anything is read, and a file's digest is checked when it is first touched, and
+        again when the file was changed since.
         Files are read by position, not mapped: a file that is cut short under a mapping kills the
         process, where a short read is an error with a name.
 """
@@ -73,7 +74,7 @@ class SplitReader:
         self._manifest = manifest
         self._record_bytes = manifest.record_bytes
         self._open: OrderedDict[int, int] = OrderedDict()
-        self._checked: set[int] = set()
+        self._checked: dict[int, tuple[int, int]] = {}  # how each file stood when it was checked
         self._levels: tuple[int, list[list[bytes]]] | None = None
 
     def __len__(self) -> int:
@@ -116,8 +117,9 @@ class SplitReader:
         """Raise DatasetError unless file `number` is the one that the manifest names."""
         size = self._manifest.file_samples(self.split, number) * self._record_bytes
         path = self._folder / self.split.file_name(number)
+        before = _stand(path)
         _check_file(path, size, self.split.files[number].digest)
-        self._checked.add(number)
+        self._checked[number] = before
 
     def close(self) -> None:
         """Close the files."""
@@ -147,7 +149,10 @@ class SplitReader:
     def _read(self, number: int, offset: int, size: int) -> bytes:
         path = self._folder / self.split.file_name(number)
         try:
-            content = os.pread(self._handle(number, path), size, offset)
+            handle = self._handle(number, path)
+            if _stand(handle) != self._checked[number]:  # else a false sample would be signed for
+                self.check_file(number)
+            content = os.pread(handle, size, offset)
         except OSError as error:
             raise _unreadable(path, str(error)) from error
         if len(content) != size:
@@ -275,6 +280,15 @@ class Dataset:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _stand(file: Path | int) -> tuple[int, int]:
+    """Return what changes when somebody writes to a file: its size, and when it was changed."""
+    try:
+        found = os.stat(file)
+    except OSError as error:
+        raise _unreadable(Path(str(file)), error.strerror or str(error)) from error
+    return found.st_size, found.st_ctime_ns
 
 
 def _check_file(path: Path, size_bytes: int, name: str) -> None:

@@ -161,9 +161,9 @@ class MarketSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         phase_seconds: time for each step of an audit; 0 is ten times what a replay should take,
             and at least 60 s and what the market allows. Auditors that are late lose their stakes.
         clock_seconds: time for thought in a dispute; 0 is ten times what a replay should take.
-        seconds: time from the award to the job's end; what is not done by then is refunded. Of a run
-            that died it is sooner, after one more audit, unless a node records its rounds.
-            0 is an hour and twenty times what the run should take on one core.
+        seconds: time from the award to the job's end; what is not done by then is refunded; of a
+            run that died sooner, after one more audit, unless a node records its rounds. 0 is an
+            hour and twenty times what the run should take on one core.
         lanes_each_max: most lanes of one node; 0 gives all nodes alike that are not to audit.
         redo: whether rounds that a convicted node had a part in are hired for and done again.
     """

@@ -256,17 +256,22 @@ class Coordinator:
                 elsewhere = message.task == "join" or self._bring is not None
                 gone = message.code == BlobMissing.code and elsewhere
                 failure = TaskMissed if gone else TaskFailed
-                if not gone and not self._agreed(peer, task):
+                if not self._agreed(peer, task, gone=gone):
                     raise MessageUnexpected(f"it alone says: {message.message}")
                 self._events.put_nowait((failure(peer.name, task, message.message), message))
             case _:
                 raise MessageUnexpected(f"a {type(message).__name__} came from a worker")
 
-    def _agreed(self, peer: Peer, task: Task) -> bool:
-        """Return whether a task counts as failed: among strangers two must say so, if there are."""
+    def _agreed(self, peer: Peer, task: Task, *, gone: bool) -> bool:
+        """Return whether a task counts as failed: among strangers two must say so, if there are.
+
+        That something was gone a worker may say once alone: next time it should have fetched it.
+        """
         said = self._failed.setdefault(task, set())
+        again = peer.key in said
         said.add(peer.key)
-        return self._bring is None or len(said) > 1 or self.signers == {peer.key}
+        alone = len(said) == 1 and self.signers != {peer.key}
+        return self._bring is None or not alone or (gone and not again)
 
     def _check_lane(self, peer: Peer, done: LaneDone) -> None:
         """Refuse a lane whose receipts are not this worker's word on this very lane."""

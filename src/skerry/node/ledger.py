@@ -21,7 +21,7 @@ from skerry.base.ids import short
 from skerry.messages.rounds import Join, LaneDone, LaneRecord, RoundRecord, RunConfig
 from skerry.messages.signing import signed_digest
 from skerry.messages.wire import decode_as, encode
-from skerry.storage import Checkpoint, RunFolder, read_file, write_file
+from skerry.storage import Checkpoint, RunFolder, read_kept, write_file
 
 Holds: TypeAlias = Literal["all", "updates", "records"]
 
@@ -101,10 +101,11 @@ class Ledger:
 
         Raises:
             AnotherRun: the folder belongs to a run of other terms.
+            FileDamaged: it does not say whose it is.
         """
         path = self.folder.root / "run.config"
         if path.is_file():
-            there = decode_as(RunConfig, read_file(path)).job
+            there = read_kept(RunConfig, path).job
             if there != self.job:
                 raise AnotherRun(self.folder.root, there, self.job)
         else:

@@ -28,7 +28,7 @@ from skerry.node.states import StateDigests, digest_tensor, read_state
 from skerry.node.tasks import open_lanes
 from skerry.node.unit import run_unit
 from skerry.program import Program, check, from_bytes, program_digest
-from skerry.storage import RunFolder, read_file
+from skerry.storage import RunFolder, read_file, read_kept
 from skerry.verify import Verdict, verify
 
 OF_LANES = ("step", "encode", "grad")
@@ -74,7 +74,7 @@ def load_run(folder: RunFolder) -> tuple[RunConfig, dict[str, Program]]:
     Raises:
         NotOfThisRun: a Program in the folder is not the one that the terms name.
     """
-    config = decode_as(RunConfig, read_file(folder.root / "run.config"))
+    config = read_kept(RunConfig, folder.root / "run.config")
     programs = {}
     for name, due in config.programs:
         program = from_bytes(read_file(folder.root / "programs" / f"{name}.skp"))

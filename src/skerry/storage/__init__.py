@@ -11,6 +11,7 @@ Start   reading at `files`, then `blobs`, then `folder`. How blobs come from oth
 from skerry.storage.blobs import BlobMissing, BlobStore, blob_digest
 from skerry.storage.files import StorageError, make_folder, read_file, write_file
 from skerry.storage.folder import Checkpoint, RunBusy, RunFolder
+from skerry.storage.kept import FileDamaged, read_kept, read_noted
 from skerry.storage.log import append_line, append_lines, read_lines
 from skerry.storage.rewind import copy_rounds, cut_rounds
 
@@ -18,6 +19,7 @@ __all__ = [
     "BlobMissing",
     "BlobStore",
     "Checkpoint",
+    "FileDamaged",
     "RunBusy",
     "RunFolder",
     "StorageError",
@@ -28,6 +30,8 @@ __all__ = [
     "cut_rounds",
     "make_folder",
     "read_file",
+    "read_kept",
     "read_lines",
+    "read_noted",
     "write_file",
 ]

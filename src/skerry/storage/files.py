@@ -28,6 +28,7 @@ _turn = itertools.count()
 
 _NEXT_STEPS = {
     errno.ENOSPC: "free some space on that disk, then run the same command again",
+    errno.EFBIG: "raise the limit of a file's size (`ulimit -f`), then run the same command again",
     errno.EDQUOT: "free some of your quota, then run the same command again",
     errno.EACCES: "give yourself permission on that path, then run the same command again",
     errno.EPERM: "give yourself permission on that path, then run the same command again",
@@ -46,6 +47,7 @@ class StorageError(NodeError):
     def __init__(self, path: Path, doing: str, error: OSError, size: int = 0) -> None:
         self.path = path
         self.number = error.errno
+        self.size = size
         what = f"{doing} {path}" + (f" ({format_bytes(size)})" if size else "")
         super().__init__(
             f"{what} failed: {error.strerror or error}",

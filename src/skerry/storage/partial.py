@@ -17,7 +17,6 @@ import os
 from pathlib import Path
 from typing import final
 
-from skerry.base.digests import DIGEST_BYTES
 from skerry.messages.blobs import PART_BYTES
 from skerry.storage.blobs import BlobStore, digest_file
 from skerry.storage.fetching import Held, part_count
@@ -159,10 +158,14 @@ def has_partial(store: BlobStore, name: bytes) -> bool:
 def forget_partials(store: BlobStore) -> int:
     """Delete all unfinished blobs of a store that nobody fetches now; return how many."""
     count = 0
-    for path in (store.root / FOLDER).glob("*"):
-        name = path.name.partition(".")[0]
-        if len(name) == 2 * DIGEST_BYTES:
-            with contextlib.suppress(OSError):
-                path.unlink()
-                count += path.name == name
+    for notes in (store.root / FOLDER).glob("*.parts"):
+        with contextlib.suppress(OSError):
+            journal = os.open(notes, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)  # or somebody is at work
+                notes.with_suffix("").unlink(missing_ok=True)
+                notes.unlink()
+                count += 1
+            finally:
+                os.close(journal)
     return count

@@ -62,6 +62,10 @@ class PlainNodes:
         if disk:
             shutil.rmtree(self.folder(number), ignore_errors=True)
 
+    def pid(self, number: int) -> int:
+        """Return the process of a node."""
+        return self._processes[number].pid
+
     def said(self, number: int) -> str:
         """Return what a node wrote."""
         return (self.folder(number) / "said").read_text()

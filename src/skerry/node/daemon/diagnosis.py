@@ -4,7 +4,8 @@ What    `examine(home, invite)` tries the folder, key, settings, memory, disk, p
         and chain, and returns one `Finding` for each.
 Why     A node that does not come up says one thing; whoever repairs it wants to know all of them,
         and that the money and the state are where they were.
-Rule    Nothing is changed: no key is made, no port is kept, and nobody hears of this machine but
+Rule    Nothing is changed: no key is made, no port is kept, what is written to see whether the disk
+        takes it is deleted, and nobody hears of this machine but
         the seeds that are asked. Each finding is an error that a node would raise, caught.
 """
 
@@ -15,6 +16,7 @@ import contextlib
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from skerry.base.errors import NodeError, PeerError, SkerryError
@@ -31,6 +33,8 @@ from skerry.node.daemon.switchboard import open_call
 from skerry.node.market.carriage import ask_manifest
 from skerry.node.market.inspection import look_at_contracts, look_at_files, look_at_money
 from skerry.node.market.stall import MANIFEST_NAME
+from skerry.node.network.mending import probe
+from skerry.node.network.soundness import look_at_job
 from skerry.storage import read_file
 from skerry.transport import Link
 from skerry.transport.iroh_transport import LOOPBACK, IrohTransport
@@ -66,6 +70,7 @@ async def examine(home: NodeHome, invite: Invite | None, chain: str = "") -> lis
         _tried("key", lambda: _key(home)),
         _tried("memory", lambda: _memory(home, running=running is not None)),
     ]
+    findings += [_tried("job", partial(look_at_job, it)) for it in home.jobs()]
     if running is not None:
         findings.append(Finding("port", True, f"process {running.pid} answers {running.address}"))
     else:
@@ -112,6 +117,8 @@ def _folder(root: Path) -> str:
     free = shutil.disk_usage(there).free
     if free < _DISK_LEAST:
         raise DiskLow(there, free)
+    if root.exists():
+        probe(root)
     return f"{root}, {format_bytes(free)} free"
 
 

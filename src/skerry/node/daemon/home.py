@@ -138,6 +138,10 @@ class NodeHome:
             return None
         return found
 
+    def jobs(self) -> list[Path]:
+        """Return the folders of the jobs that the node has a part in."""
+        return sorted(it for it in (self.root / "jobs").glob("*") if it.is_dir())
+
     # -- its key
 
     def key(self) -> tuple[bytes, Sign]:

@@ -7,14 +7,20 @@ Rule    The next coordinator is the next leased node in the assignment's order, 
         fence is one higher for each step. Of two claims the higher fence counts. Nobody takes the
         chair of a coordinator that answers itself, or whom more than half of those that answer
         still hear: it is the asker that was away, not the coordinator.
-Pure    No IO.
+Pure    But for `remember` and `remembered`, which keep one file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from skerry.base.errors import NodeError
 from skerry.messages.leased import Chair
+from skerry.messages.wire import encode
+from skerry.storage import read_kept, write_file
+
+_NAME = "chair"
 
 
 def first_chair(job: bytes, order: Sequence[bytes], fence: int = 1) -> Chair:
@@ -50,3 +56,24 @@ def still_held(claims: Mapping[bytes, Chair], fence: int) -> Chair | None:
     if not answers and 2 * len(heard) <= len(claims):
         return None
     return max(heard.values(), key=lambda it: (it.fence, it.node))
+
+
+def remember(root: Path, chair: Chair) -> None:
+    """Keep in a job's folder who coordinates.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    write_file(root / _NAME, encode(chair))
+
+
+def remembered(root: Path, order: Sequence[bytes], me: bytes) -> Chair | None:
+    """Return the turn that follows the one that this node followed before it was restarted.
+
+    A damaged file is as good as none: the others know who coordinates.
+    """
+    try:
+        last = read_kept(Chair, root / _NAME)
+    except NodeError:
+        return None
+    return successors(order, last)[-1] if last.node == me else last

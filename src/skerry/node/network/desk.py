@@ -11,24 +11,33 @@ Rule    A job goes back to an earlier round when whoever submitted it says so. T
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from skerry.base.errors import PeerError, SkerryError
+from skerry.base.errors import NodeError, PeerError, SkerryError
 from skerry.base.ids import short
-from skerry.messages.leased import COMMITTED_BYTES_MAX, Assigned, Assignment, Committed, NodeAddress
+from skerry.messages.leased import (
+    COMMITTED_BYTES_MAX,
+    Assigned,
+    Assignment,
+    Closed,
+    Committed,
+    NodeAddress,
+)
 from skerry.messages.membership import Call, Refusal
 from skerry.messages.signing import check_signature
 from skerry.messages.wire import decode_as
 from skerry.node.daemon.switchboard import CallRefused
+from skerry.node.life import RunBlocked
 from skerry.node.network.part import Part
 from skerry.node.network.pay import NotPaidHere, Paymaster, Unpaid
 from skerry.node.network.roads import Roads, hear, say
 from skerry.node.network.staff import Identity, Staffing
+from skerry.node.network.stocking import read_assignment
 from skerry.node.network.trust import stays
-from skerry.storage import copy_rounds, read_file
+from skerry.storage import BlobMissing, FileDamaged, StorageError, copy_rounds
+from skerry.storage.partial import forget_partials
 from skerry.transport import Link
 
 PURPOSES = ("lease", "run", "watch", "blobs")
@@ -92,13 +101,20 @@ class Desk:
         """Go on with the jobs that are kept in the node's folder."""
         latest: dict[bytes, Assignment] = {}
         for path in sorted((self._root / "jobs").glob("*/assignment")):
-            with contextlib.suppress(PeerError):
-                found = decode_as(Assignment, read_file(path), bytes_max=COMMITTED_BYTES_MAX)
-                before = latest.get(found.config.job)
-                if before is None or before.revision < found.revision:
-                    latest[found.config.job] = found
+            try:
+                found = read_assignment(path)
+            except NodeError as error:
+                self._told(f"the job in {path.parent} is left alone: {error}")
+                continue
+            before = latest.get(found.config.job)
+            if before is None or before.revision < found.revision:
+                latest[found.config.job] = found
         for assignment in latest.values():
-            self._begin(assignment)
+            try:
+                self._begin(assignment)
+            except SkerryError as error:
+                job = short(assignment.config.job)
+                self._told(f"job {job} is given up here: {error}")
 
     async def close(self) -> None:
         """Leave all jobs as they are; others go on with them."""
@@ -125,6 +141,7 @@ class Desk:
             living = self._living[part.job]
             living.cancel()
             await asyncio.gather(living, return_exceptions=True)
+            await asyncio.to_thread(forget_partials, part.folder.blobs)
             kept = stays(assignment.kept, part.assignment.revision)
             root = self._folder(assignment)
             await asyncio.to_thread(_turn_back, part.folder.root, root, kept)
@@ -145,14 +162,28 @@ class Desk:
     async def _live(self, part: Part) -> None:
         paying = asyncio.ensure_future(self._follow_money(part))
         try:
-            closed = await part.live()
+            closed = await self._live_on(part)
             self._told(f"job {short(part.job)} is over: {closed.kind} {closed.detail}".rstrip())
             await paying
+            await asyncio.to_thread(forget_partials, part.folder.blobs)
         except SkerryError as error:
             self._told(f"job {short(part.job)} is given up here: {error}")
         finally:
             paying.cancel()
             await asyncio.gather(paying, return_exceptions=True)
+
+    async def _live_on(self, part: Part) -> Closed:
+        """Do a part in a job; where this machine is unfit for a while, go on afterwards."""
+        job, before = short(part.job), -1
+        while True:
+            try:
+                return await part.live()
+            except (StorageError, RunBlocked, FileDamaged, BlobMissing) as error:
+                self._told(f"job {job} stands still here, others go on: {error}")
+                moved, before = part.replica.round > before, part.replica.round
+                await part.mending.until_fit(error, moved=moved)
+                self._told(f"job {job} goes on here")
+                part.replica.reload()
 
     async def _follow_money(self, part: Part) -> None:
         """Tell the node's side of the market what comes of a job that is paid."""

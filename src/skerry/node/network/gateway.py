@@ -37,6 +37,7 @@ from skerry.messages.rounds import (
 )
 from skerry.messages.wire import Message, MessageUnexpected, decode, decode_as, encode
 from skerry.node.coordinator import FRAME_BYTES_MAX, supply_of
+from skerry.node.network.mending import Mending
 from skerry.node.network.pantry import Pantry
 from skerry.node.network.replay import Past, replay_lane
 from skerry.node.network.roads import hear, say
@@ -93,6 +94,7 @@ class Surroundings(Protocol):
     config: RunConfig
     pantry: Pantry
     programs: Mapping[bytes, bytes]
+    mending: Mending
 
     @property
     def past(self) -> Past:
@@ -131,6 +133,8 @@ class Gateway:
             await self._until_gone(worker)
         except (PeerError, WorkerGone, TimeoutError):
             pass
+        except NodeError as error:  # this machine is unfit for now; the worker is ended
+            self._around.mending.note(error)
         finally:
             await link.close()
 
@@ -167,7 +171,10 @@ class Gateway:
             message = await self._next(worker, upstream)
             if isinstance(message, Farewell):
                 return
-            await say(upstream, await self._do(worker, message))
+            answer = await self._do(worker, message)
+            if isinstance(answer, Trouble):
+                await self._around.mending.look(answer)
+            await say(upstream, answer)
 
     async def _next(self, worker: WorkerDesk, upstream: Link) -> Message:
         """Return the coordinator's next message, unless the idle worker ends first."""
@@ -213,6 +220,7 @@ class Gateway:
             return worker.standing  # said to a coordinator that is gone
         names = [order.state, self._around.config.initial]
         names += [name for row in order.updates for name in row]
+        await asyncio.to_thread(self._around.pantry.drop_damaged, names)
         left = await self._around.pantry.bring(names)
         if left:
             return _missing("join", order.round, 0, left[0])
@@ -261,6 +269,9 @@ class Gateway:
             if trouble is not None:
                 return trouble
         answer = await worker.ask(message)
+        if isinstance(answer, Trouble) and answer.code == BlobMissing.code:
+            await pantry.bring([state])  # it was damaged here, and is dropped
+            answer = await worker.ask(message)
         if isinstance(answer, LaneDone):
             worker.made[at, lane] = state, answer
         return answer

@@ -19,6 +19,7 @@ from skerry.messages.signing import Sign, sign
 from skerry.node.network.pantry import Pantry
 from skerry.node.network.replica import FolderPast
 from skerry.node.network.roads import say
+from skerry.storage import StorageError
 from skerry.transport import Link
 
 
@@ -61,7 +62,7 @@ class Keeping:
                 await self.pantry.bring([lane.update for lane in record.lanes], first=keepers)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.ensure_future(work)
+        task = asyncio.ensure_future(_try(work))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -82,3 +83,8 @@ class Keeping:
             word = Holding(signer=self.key, job=self.job, round=record.round + 1, blobs=blobs)
             with contextlib.suppress(PeerError):
                 await say(self.upward, sign(word, self.sign))
+
+
+async def _try(work: Coroutine[None, None, None]) -> None:
+    with contextlib.suppress(StorageError):  # whoever must have room will say that there is none
+        await work

@@ -54,6 +54,12 @@ class Pantry:
         """Return which of `names` are not here, each once."""
         return [it for it in dict.fromkeys(names) if it is not None and not self.store.has(it)]
 
+    def drop_damaged(self, names: Iterable[bytes | None]) -> None:
+        """Drop which of `names` are damaged here, so that they are brought again; reads them."""
+        for name in names:
+            if name is not None and self.store.has(name):
+                self.store.holds(name)
+
     async def bring(
         self, names: Iterable[bytes | None], first: Sequence[bytes] = ()
     ) -> list[bytes]:

@@ -37,10 +37,12 @@ from skerry.messages.signing import check_signature
 from skerry.messages.wire import MessageUnexpected, decode, decode_as, encode
 from skerry.node.ledger import Holds
 from skerry.node.life import RunJob, keep_programs
+from skerry.node.network import chairs
 from skerry.node.network.chairs import better, first_chair, still_held, successors
 from skerry.node.network.conviction import Conviction, follow
 from skerry.node.network.gateway import Gateway
 from skerry.node.network.keeping import Keeping
+from skerry.node.network.mending import Mending
 from skerry.node.network.office import Office
 from skerry.node.network.pantry import Pantry
 from skerry.node.network.replica import FolderPast, Replica, RoundTakenBack
@@ -95,6 +97,7 @@ class Part:
         self.trust = Trust.of(assignment)
         self.replica = Replica(self.folder, self.config, self.trust, holds)
         self.past = FolderPast(self.replica)
+        self.mending = Mending(self.folder, assignment)
         self.programs: Mapping[bytes, bytes] = {}
         self.stocked = asyncio.Event()
         self.office: Office | None = None
@@ -138,13 +141,13 @@ class Part:
             if self.replica.closed is not None:
                 return self.replica.closed
             if self.me.key not in self.order:
-                return await self._coordinated(job)
+                return await self.mending.watch(self._coordinated(job))
             data = self.folder.root / "data" if self.assignment.files else None
             crew = self._staff(self.folder.root, data, self._worker_ended)
             address = await loopback.listen(Gateway(self).serve)
             await crew.start(address, secret)
             try:
-                return await self._coordinated(job)
+                return await self.mending.watch(self._coordinated(job))
             finally:
                 await crew.dismiss()
         finally:
@@ -153,12 +156,15 @@ class Part:
 
     def _worker_ended(self, pid: int, death: Death) -> None:
         self._told(f"worker {pid}: {death.words}")
-        append_line(self.folder.root / "logs" / "deaths.jsonl", {"pid": pid, "words": death.words})
+        said = {"pid": pid, "words": death.words}
+        with self.mending.noting():
+            append_line(self.folder.root / "logs" / "deaths.jsonl", said)
 
     async def _stock(self) -> RunJob:
         """Fetch Programs, data and given weights, so that this node can go on without anybody."""
         names = [name for _, name in self.assignment.programs]
         names += [name for _, name in self.assignment.files]
+        await asyncio.to_thread(self.pantry.drop_damaged, names)
         while left := await self.pantry.bring([*names, self.config.initial]):
             self._told(f"{len(left)} blobs of the job cannot be had yet")
             await asyncio.sleep(_STOCK_SECONDS)
@@ -175,7 +181,7 @@ class Part:
         heard = await self._catch_up()
         if heard is not None and heard.node == self.me.key:  # the others think that I still do
             heard = successors(self.order, heard)[-1]
-        begun = heard or self._remembered()
+        begun = heard or chairs.remembered(self.folder.root, self.order, self.me.key)
         sure = begun or first_chair(self.job, self.order, self.trust.fences.start)
         # Who has just been leased may be called before the others have heard of the job.
         now = asyncio.get_running_loop().time
@@ -220,17 +226,9 @@ class Part:
                 sure = better(sure, other) or sure
         return self.replica.closed
 
-    def _remembered(self) -> Chair | None:
-        """Return the turn that follows the one that this node followed before it was restarted."""
-        path = self.folder.root / "chair"
-        if not path.is_file():
-            return None
-        last = decode_as(Chair, read_file(path))
-        return successors(self.order, last)[-1] if last.node == self.me.key else last
-
     def _confirm(self, chair: Chair) -> None:
         self.chair, self._known, self._taken = chair, chair, None
-        write_file(self.folder.root / "chair", encode(chair))
+        chairs.remember(self.folder.root, chair)
         self._sure.set()
 
     def _node(self, key: bytes) -> NodeAddress | None:
@@ -261,6 +259,7 @@ class Part:
             return None if self.replica.proofs.lies(chair.node) else chair
         except (SkerryError, TimeoutError) as error:
             words = error.message if isinstance(error, SkerryError) else "no answer in time"
+            self.mending.note(error)
             await self.conviction.leave_what_is_wrong()
             self._told(f"not following fence {chair.fence}: {words}")
         finally:
@@ -372,6 +371,7 @@ class Part:
             return probing.result()
         except SkerryError as error:
             self._told(f"gave up coordinating: {error}")
+            self.mending.note(error)
             return None
         finally:
             self.office = None

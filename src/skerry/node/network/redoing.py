@@ -20,7 +20,7 @@ from skerry.messages.leased import Assignment
 from skerry.messages.rounds import RunConfig
 from skerry.node.market.spoiled import Spoiled
 from skerry.node.network.submitter import FIRST, Turn
-from skerry.storage import RunFolder, copy_rounds, cut_rounds, read_file, write_file
+from skerry.storage import RunFolder, copy_rounds, cut_rounds, read_noted, write_file
 
 ROLLBACK_NAME = "rollback.json"
 REDO_MAX = 8
@@ -100,7 +100,7 @@ def kept_for(config: RunConfig, spoiled: int) -> int:
 def rollback_of(run: Path) -> Rollback:
     """Return how the run in a folder went back."""
     path = run / ROLLBACK_NAME
-    return msgspec.json.decode(read_file(path), type=Rollback) if path.is_file() else Rollback()
+    return read_noted(Rollback, path) if path.is_file() else Rollback()
 
 
 def keep_rollback(run: Path, noted: Rollback) -> None:

@@ -11,6 +11,7 @@ Rule    A round is adopted in order and only when its record and receipts are si
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,16 +27,17 @@ from skerry.messages.leased import (
 from skerry.messages.receipts import Receipt
 from skerry.messages.rounds import RoundRecord, RunConfig
 from skerry.messages.signing import check_signature, signed_digest
-from skerry.messages.wire import MessageError, decode_as, encode
+from skerry.messages.wire import encode
 from skerry.node.ledger import Holds, Ledger, read_record, receipt_kind
 from skerry.node.network.proofs import Proofs
 from skerry.node.network.trust import Trust
 from skerry.storage import (
     Checkpoint,
+    FileDamaged,
     RunFolder,
     append_lines,
     cut_rounds,
-    read_file,
+    read_kept,
     write_file,
 )
 
@@ -100,7 +102,8 @@ class Replica:
         self.reload()
         path = self._closed_path
         if path.is_file():
-            self.closed = decode_as(Closed, read_file(path), bytes_max=COMMITTED_BYTES_MAX)
+            with contextlib.suppress(FileDamaged):  # the others know how it ended
+                self.closed = read_kept(Closed, path, bytes_max=COMMITTED_BYTES_MAX)
 
     def reload(self) -> None:
         """Read the ledger again, after somebody else wrote to it."""
@@ -128,8 +131,8 @@ class Replica:
         if not path.is_file():
             return None
         try:
-            return decode_as(Committed, read_file(path), bytes_max=COMMITTED_BYTES_MAX)
-        except MessageError:  # damaged: as if it had never been there
+            return read_kept(Committed, path, bytes_max=COMMITTED_BYTES_MAX)
+        except FileDamaged:  # as if it had never been there
             return None
 
     # -- what comes in

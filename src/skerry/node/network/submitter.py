@@ -36,7 +36,7 @@ from skerry.messages.leased import (
 from skerry.messages.membership import Call
 from skerry.messages.rounds import Trouble
 from skerry.messages.signing import sign
-from skerry.messages.wire import MessageUnexpected, decode_as, encode
+from skerry.messages.wire import MessageUnexpected, encode
 from skerry.node.events import RunEvent, ring_bytes
 from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult, keep_programs, parameter_count, raise_unless_fine
@@ -46,11 +46,13 @@ from skerry.node.network.pantry import Pantry
 from skerry.node.network.pay import Paymaster
 from skerry.node.network.replica import Replica
 from skerry.node.network.roads import Roads, hear, say
+from skerry.node.network.stocking import read_assignment
 from skerry.node.network.trust import Trust
 from skerry.node.telling import Watch
 from skerry.program import to_bytes
 from skerry.storage import (
     Checkpoint,
+    FileDamaged,
     RunFolder,
     blob_digest,
     make_folder,
@@ -64,6 +66,11 @@ from skerry.transport import Link
 _LEASE_SECONDS = 600.0
 _AGAIN_SECONDS = 0.5
 _GONE_SECONDS = 60.0
+COPY_NAME = "assignment.copy"
+_LOST = (
+    "restore it from a copy, or move it away (mv {0} {0}.bad) and run the same command again: nodes"
+    " that have the job go on with it, and an award of which nothing was recorded is found again"
+)
 DATA_NAMES = ("manifest.json", "*-[0-9][0-9][0-9][0-9][0-9].bin")
 
 
@@ -174,7 +181,7 @@ async def submit_job(
         followed.append(replica)  # who is given the job may ask at once for what stays of it
         if fresh:
             await _give(assignment, roads)
-            write_file(folder.root / "assignment", encode(assignment))
+            _keep_assignment(folder, assignment)
         for line in read_lines(folder.log):  # what an earlier session was told
             if line.get("type") == "started":
                 watch(msgspec.convert(line, type=RunEvent))
@@ -212,12 +219,29 @@ def _answers(
 
 
 def kept_assignment(folder: RunFolder, job: RunJob) -> Assignment | None:
-    """Return the assignment of an earlier session of this very job."""
+    """Return the assignment of an earlier session of this very job.
+
+    Raises:
+        FileDamaged: neither it nor its copy can be read.
+    """
     path = folder.root / "assignment"
     if not path.is_file():
         return None
-    found = decode_as(Assignment, read_file(path), bytes_max=COMMITTED_BYTES_MAX)
+    try:
+        found = read_assignment(path)
+    except FileDamaged as damaged:
+        try:
+            found = read_assignment(path.with_name(COPY_NAME))
+        except NodeError:
+            raise FileDamaged(path, "so is its copy", _LOST.format(path)) from damaged
+        write_file(path, encode(found))
     return found if found.config.job == job.config.job else None
+
+
+def _keep_assignment(folder: RunFolder, assignment: Assignment) -> None:
+    """Keep an assignment twice: without it nobody finds the job, or its money, again."""
+    for name in (COPY_NAME, "assignment"):
+        write_file(folder.root / name, encode(assignment))
 
 
 def _assignment(
