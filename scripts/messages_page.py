@@ -116,6 +116,8 @@ def _type(hint: Any) -> str:
         return f"({', '.join(_type(it) for it in arguments)})"
     if hint is type(None):
         return "nothing"
+    if hint is msgspec.UnsetType:
+        return "left out"
     names = {"int": "integer", "str": "text", "bytes": "bytes"}
     name = str(hint.__name__)
     return names.get(name, name)

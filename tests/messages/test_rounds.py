@@ -47,6 +47,7 @@ D = bytes(range(32))
 SPENT = Spent(1, 2, 3)
 MESSAGES: list[Message] = [
     RunConfig(**TERMS),
+    RunConfig(**{**TERMS, "merge_rounds": 3}),
     Hello(1, D, 77),
     Welcome(RunConfig(**TERMS)),
     Want((D,)),
@@ -56,6 +57,7 @@ MESSAGES: list[Message] = [
     Standing(3, D),
     RunLane(3, 1, D),
     LaneDone(3, 1, b"update", None, (), -5, SPENT),
+    LaneDone(3, 1, b"", D, (), -5, SPENT, (("params", D),), D),
     Merge(3, (b"one", b"")),
     Evaluate(3, 0, 2),
     Evaluated(3, 0, (("loss_sum", 1 << 62),), (("count", 9),), SPENT),
@@ -102,6 +104,9 @@ def test_a_changed_byte_is_refused_or_another_message(
         {"programs": (("step", bytes(32)), ("merge", bytes(32)))},
         {"programs": (("step", bytes(31)),)},
         {"data": b"short"},
+        {"merge_rounds": 1},
+        {"merge_rounds": 2},
+        {"exchange": "every-step", "local_steps": 1, "segments": 1, "merge_rounds": 3},
     ],
     ids=str,
 )

@@ -67,7 +67,8 @@ EVERY = RunConfig(
     data=b"d" * 32,
     readings=(("train", b"r" * 32),),
 )
-CONFIGS = {"local": LOCAL, "bare": BARE, "every step": EVERY}
+SELDOM = msgspec.structs.replace(LOCAL, merge_rounds=2)
+CONFIGS = {"local": LOCAL, "bare": BARE, "every step": EVERY, "merging seldom": SELDOM}
 
 
 @dataclass

@@ -13,6 +13,7 @@ from skerry.base.units import format_bytes, format_count, format_ratio, format_s
 from skerry.cli import console
 from skerry.dataset import Report
 from skerry.exact import available_backends
+from skerry.job import Job
 from skerry.node.jobs import plan_here
 from skerry.node.submission import (
     JobFile,
@@ -81,6 +82,12 @@ def plan_command(path: Path, changes: Sequence[str], *, as_json: bool) -> None:
         raise typer.Exit(3)
 
 
+def merges_of(job: Job) -> str:
+    """Return in words where a job merges, if it does not in every round."""
+    every = job.rounds.merge_rounds
+    return "" if every == 1 else f", a merge every {every} rounds"
+
+
 def plan_rows(traced: TracedJob, plan: Plan | NoPlan) -> list[console.Row]:
     """Return a plan, or its absence, as rows."""
     job, programs = traced.file.job, traced.run.programs
@@ -102,7 +109,7 @@ def plan_rows(traced: TracedJob, plan: Plan | NoPlan) -> list[console.Row]:
         (
             "rounds",
             f"{job.round_count} x {job.rounds.local_steps} steps",
-            f"{job.rounds.lanes} lanes, codec {job.rounds.codec}",
+            f"{job.rounds.lanes} lanes, codec {job.rounds.codec}{merges_of(job)}",
         ),
     ]
     if isinstance(plan, NoPlan):
@@ -110,6 +117,7 @@ def plan_rows(traced: TracedJob, plan: Plan | NoPlan) -> list[console.Row]:
     backend = "native" if "native" in available_backends() else "torch (no compiled kernels)"
     return [
         *rows,
+        ("units", f"{plan.units:,}", "one lane of one round; signed, checked and paid each"),
         ("workers", f"{plan.workers} x {plan.threads} thread(s)", f"backend {backend}"),
         ("memory", format_bytes(plan.memory_bytes), "all workers together"),
         ("time", format_seconds(plan.seconds), "from a rate measured just now; evaluation apart"),

@@ -126,12 +126,14 @@ def _check_model(model: ModelSection) -> None:
 
 
 def _check_rounds(job: Job) -> None:
-    steps, local = job.train.max_steps, job.rounds.local_steps
-    if steps % local:
-        nearest = max(local, round(steps / local) * local)
+    steps, local, merge = job.train.max_steps, job.rounds.local_steps, job.merge_steps
+    if steps % merge:
+        nearest = max(merge, round(steps / merge) * merge)
+        whole = f"rounds of {local} local steps"
+        if merge > local:
+            whole = f"merges of {job.rounds.merge_rounds} {whole} each"
         raise JobFileError(
-            f"{steps} steps are no whole number of rounds of {local} local steps; use {nearest}",
-            key="train.max_steps",
+            f"{steps} steps are no whole number of {whole}; use {nearest}", key="train.max_steps"
         )
     if job.rounds.codec == "topk" and job.rounds.topk > job.rounds.chunk:
         raise JobFileError("more are kept than a chunk has", key="rounds.topk")
@@ -142,9 +144,10 @@ def _check_rounds(job: Job) -> None:
         )
     for name in ("save_steps", "eval_steps"):
         every = getattr(job.checkpoint, name)
-        if every % local:
+        if every % merge:
+            steps_of = "rounds.local_steps" if merge == local else "the steps between two merges"
             raise JobFileError(
-                f"{every} is no multiple of rounds.local_steps, {local}", key=f"checkpoint.{name}"
+                f"{every} is no multiple of {steps_of}, {merge}", key=f"checkpoint.{name}"
             )
     if job.train.loss and not re.fullmatch(r"[\w.]+:[\w.]+", job.train.loss):
         raise JobFileError(f"{job.train.loss!r} is not module:function", key="train.loss")

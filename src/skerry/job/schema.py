@@ -88,7 +88,10 @@ class RoundsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Attributes:
         lanes: parts of every global batch that advance on their own between merges.
-        local_steps: steps of a lane between two merges; 1 with codec "none" equals one process.
+        local_steps: steps of a lane in one round; 1 with codec "none" equals one process.
+        merge_rounds: rounds from one merge to the next. A round is a unit of every lane, signed,
+            checked, paid and handed over by itself: with more of them a node that leaves loses
+            less. The bits are those of a merge in every round of so many times the steps.
         codec: "lowrank" (few directions of each matrix), "topk" (few values of each chunk), both
             in few bits with error feedback, or "none" (everything, exactly).
         rank: terms of a square matrix for codec "lowrank"; longer ones get more in proportion.
@@ -103,6 +106,7 @@ class RoundsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     lanes: Annotated[int, Meta(ge=1, le=1024)] = 4
     local_steps: Count = 1
+    merge_rounds: Annotated[int, Meta(ge=1, le=1024)] = 1
     codec: Literal["lowrank", "topk", "none"] = "none"
     rank: Annotated[float, Meta(gt=0, le=1 << 16)] = 1.0
     chunk: Annotated[int, Meta(ge=16, le=1 << 16)] = 4096
@@ -208,6 +212,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     def segments(self) -> int:
         """The segments of one unit."""
         return self.rounds.segments or min(4, self.rounds.local_steps)
+
+    @property
+    def merge_steps(self) -> int:
+        """The steps of a lane from one merge to the next."""
+        return self.rounds.local_steps * self.rounds.merge_rounds
+
+    @property
+    def every_step(self) -> bool:
+        """Whether every gradient is exchanged, exactly."""
+        return self.merge_steps == 1 and self.rounds.codec == "none"
 
     @property
     def round_count(self) -> int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from skerry.base.digests import digest
 from skerry.messages.fields import (
@@ -50,15 +50,16 @@ class RunConfig(
     """Everything that decides the bits of a run, and when it saves and evaluates.
 
     Attributes:
-        exchange: "local": a lane runs `local_steps` of Program "step", then "encode"; all apply
-            "merge". "every-step": a lane runs "grad" for each of its shards; all apply "apply".
+        exchange: "local": a lane runs `local_steps` of Program "step", then "encode" where a merge
+            is due; all apply "merge". "every-step": a lane runs "grad" for each of its shards; all
+            apply "apply".
         arithmetic: "exact", or "fast" for machines that one trusts.
         rounds: rounds of the run.
-        local_steps: steps of a lane between two merges; 1 where exchange is "every-step".
+        local_steps: steps of a lane in a round; 1 where exchange is "every-step".
         lanes: lanes of a round.
         shards_per_lane: shards of one lane and step.
         samples_per_shard: samples of one shard.
-        segments: segments of one lane's block of steps.
+        segments: segments of one lane's steps in a round.
         seed: fixes initial parameters, sample order and dropout.
         save_rounds: rounds between checkpoints; 0 keeps only the first and the last state.
         save_limit: how many checkpoints to keep besides the first; 0 keeps all.
@@ -68,6 +69,8 @@ class RunConfig(
         initial: blob of the given initial state; None where Program "init" makes it.
         data: digest of the manifest that names the data; None where no Program reads any.
         readings: how the samples of each split are read, by digest (`commit.reading`).
+        merge_rounds: rounds from one merge to the next, where that is more than one; else left out,
+            so that a run which merges every round is spelled as it always was.
     """
 
     exchange: Literal["local", "every-step"]
@@ -87,6 +90,7 @@ class RunConfig(
     initial: Digest | None = None
     data: Digest | None = None
     readings: NamedDigests = ()
+    merge_rounds: Annotated[int, Meta(ge=2, le=ROUNDS_MAX)] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         """Refuse terms that contradict each other."""
@@ -96,6 +100,24 @@ class RunConfig(
             raise ValueError("an exchange at every step has one local step")
         if self.segments > self.local_steps:
             raise ValueError("a lane cannot have more segments than steps")
+        if self.exchange == "every-step" and self.merge_rounds is not UNSET:
+            raise ValueError("an exchange at every step merges every round")
+        ends = (self.rounds, self.save_rounds, self.eval_rounds)
+        if any(it % self.between_merges for it in ends):
+            raise ValueError("a run ends, saves and evaluates where it merges")
+
+    @property
+    def between_merges(self) -> int:
+        """The rounds from one merge to the next."""
+        return 1 if isinstance(self.merge_rounds, UnsetType) else self.merge_rounds
+
+    def merges(self, at: int) -> bool:
+        """Return whether round `at` ends with a merge; else its lanes go on as they are."""
+        return (at + 1) % self.between_merges == 0
+
+    def goes_on(self, at: int) -> bool:
+        """Return whether the lanes of round `at` start from what they left, parameters too."""
+        return at % self.between_merges > 0
 
     @property
     def shards(self) -> int:
@@ -185,14 +207,17 @@ class LaneDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lan
     Attributes:
         round: the round.
         lane: the lane.
-        update: what the merge reads, as the codec packed it.
-        state: blob of the lane's own state afterwards; None where a lane has none.
+        update: what the merge reads, as the codec packed it; empty where the round ends with none.
+        state: blob of the lane's own state afterwards, with its parameters where nothing is merged;
+            None where a lane has none.
         receipts: one for each unit that the lane ran.
         loss: mean training loss, float64 bits.
         spent: where the time went.
         left: tensor digests of the state that the lane's last unit left, ascending by name: they
             open its root, so that everyone can see that the lane goes on from there. Empty where a
             lane has no state of its own.
+        start: tensor digest of the global parameters that it started from, in a round that starts
+            from a merge and ends with none; elsewhere a receipt names it, or nothing starts there.
     """
 
     round: Round
@@ -203,6 +228,7 @@ class LaneDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lan
     loss: Int64
     spent: Spent
     left: NamedDigests = ()
+    start: Digest | UnsetType = UNSET
 
 
 class Merge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="merge/1"):
@@ -271,12 +297,14 @@ class LaneRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         update: blob of its update.
         state: blob of its own state afterwards; None where a lane has none.
         left: tensor digests of the state that its last unit left, ascending by name.
+        start: as in `LaneDone`.
     """
 
     receipts: Annotated[tuple[Digest, ...], Meta(max_length=SHARDS_MAX)]
     update: Digest
     state: Digest | None
     left: NamedDigests = ()
+    start: Digest | UnsetType = UNSET
 
 
 class RoundRecord(

@@ -282,10 +282,13 @@ class Coordinator:
             if where.job != self._ledger.job or receipt.signer != peer.key:
                 raise MessageUnexpected("a receipt is of another run or signer")
             check_signature(receipt)
+        if done.update and not self._config.merges(done.round):
+            raise MessageUnexpected("an update came where nothing is merged")
         root = self._state.roots.get(done.round)
         if root is None:
             return  # a lane of another round, which is not taken anyway
-        lane = LaneWord(done.receipts, done.left, self._ledger.left(done.round, done.lane))
+        before = self._ledger.left(done.round, done.lane)
+        lane = LaneWord(done.receipts, done.left, before, done.start)
         if (what := altered(self._config, done.round, done.lane, lane, root)) is not None:
             raise MessageUnexpected(f"a lane is not what was ordered: its {what} differs")
 

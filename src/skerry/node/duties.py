@@ -69,6 +69,8 @@ def program_name(lanes: Lanes, duty: Duty) -> str:
         raise NoSuchDuty(f"the run has no Program {name!r}")
     if name == "evaluate" and not lanes.config.eval_batches:
         raise NoSuchDuty("the run holds no samples out, so it evaluates nothing")
+    if duty.kind == "merge" and not lanes.config.merges(duty.round):
+        raise NoSuchDuty(f"round {duty.round} ends with no merge")
     return name
 
 

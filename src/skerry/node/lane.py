@@ -4,9 +4,11 @@ What    `Lanes` holds a run's Programs made ready. `run` is one lane's round, `m
         next global state, `evaluate` sums over held-out batches.
 Why     A worker, a verifier and a party to a dispute compute the same things; only what they do
         with them differs.
-Rule    "local": unit 1 is `local_steps` runs of "step" on the state params + lane state, unit 2 is
-        one run of "encode" on what unit 1 left. "every-step": one unit of one run of "grad" for
-        each shard, on the global state. Whatever of a state no Program makes starts as zeros.
+Rule    "local": unit 1 is `local_steps` runs of "step" on the state params + lane state; unit 2,
+        where the round ends with a merge, is one run of "encode" on what unit 1 left. Else the lane
+        keeps all that unit 1 left, and its next unit goes on from there, whoever runs it.
+        "every-step": one unit of one run of "grad" for each shard, on the global state. Whatever of
+        a state no Program makes starts as zeros.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 import torch
+from msgspec import UNSET, UnsetType
 from torch import Tensor
 
 from skerry.base.chance import Chance
@@ -30,6 +33,7 @@ from skerry.node.clocks import Stopwatch
 from skerry.node.states import (
     State,
     StateDigests,
+    digest_tensor,
     read_state,
     tensor_bytes,
     zero_state,
@@ -64,15 +68,17 @@ class LaneRun:
 
     Attributes:
         state: the lane's own state afterwards.
-        update: what the merge reads, packed.
+        update: what the merge reads, packed; empty where the round ends with none.
         units: each unit that was run, and what it came to.
         loss: the mean of metric "loss" over the steps and shards.
+        start: digest of the global parameters, where no receipt names it; see `LaneDone`.
     """
 
     state: dict[str, Tensor]
     update: bytes
     units: tuple[tuple[Unit, UnitRun], ...]
     loss: float
+    start: bytes | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
@@ -161,8 +167,16 @@ class Lanes:
 
     @cached_property
     def lane_types(self) -> dict[str, TensorType]:
-        """The state that each lane has of its own."""
+        """The state that each lane has of its own after a merge."""
         return {k: v for k, v in self.unit_types.items() if k not in self.global_types}
+
+    def own_types(self, at: int) -> dict[str, TensorType]:
+        """Return the state that each lane has of its own at the start of round `at`."""
+        return self.unit_types if self.config.goes_on(at) else self.lane_types
+
+    def start(self, at: int, globals_: State, own: State) -> dict[str, Tensor]:
+        """Return the state that a lane of local steps starts round `at` from."""
+        return dict(own) if self.config.goes_on(at) else dict(own) | dict(globals_)
 
     def initial(self) -> dict[str, Tensor]:
         """Return the global state that Program "init" makes."""
@@ -246,16 +260,21 @@ class Lanes:
     def _run_local(
         self, at: int, lane: int, globals_: State, own: State, digests: StateDigests
     ) -> LaneRun:
-        state = dict(own) | dict(globals_)
+        state, goes_on = self.start(at, globals_, own), self.config.goes_on(at)
         block = self.step_unit(at, lane, self._root(state, digests))
         start_digest = digests.of(state)["params"]
         stepped = self._do("step", block, state, digests=digests)
+        losses = stepped.metrics.get("loss", [])
+        if not self.config.merges(at):
+            said = UNSET if goes_on else start_digest
+            return LaneRun(stepped.state, b"", ((block, stepped),), _mean(losses), said)
         start = {"start": globals_["params"]}
+        if goes_on:
+            start_digest = digest_tensor(globals_["params"])
         exchange = self.encode_unit(at, lane, stepped.transcript.segments[-1], start_digest)
         encoded = self._do("encode", exchange, stepped.state, given=start, digests=digests)
         lane_state = {name: encoded.state[name] for name in self.lane_types}
         update = self.codec.pack(encoded.last)
-        losses = stepped.metrics.get("loss", [])
         return LaneRun(lane_state, update, ((block, stepped), (exchange, encoded)), _mean(losses))
 
     def _run_every_step(

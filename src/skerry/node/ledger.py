@@ -82,6 +82,8 @@ class Ledger:
         self._holds = holds
         self._alone = holds == "all"
         self.job = config.job
+        if config.between_merges > 1:
+            folder.blobs.put(b"")  # the update of a round that ends with no merge
         self.receipts = 0
         self._round = 0
         self._root = b""
@@ -190,7 +192,8 @@ class Ledger:
             names.append(signed_digest(receipt))
         self.receipts += len(names)
         self._packed[done.lane] = done.update
-        self._fresh[done.lane] = LaneRecord(tuple(names), update, done.state, done.left)
+        record = LaneRecord(tuple(names), update, done.state, done.left, done.start)
+        self._fresh[done.lane] = record
 
     def left(self, at: int, lane: int) -> dict[str, bytes] | None:
         """Return what a lane left in the round before `at`; None where that is not known."""

@@ -129,7 +129,7 @@ class PastRun:
     def globals_at(self, number: int) -> dict[str, Tensor]:
         """Return the global state of round `number`."""
         at, state = self._nearest(number)
-        for here in range(at, number):
+        for here in filter(self.config.merges, range(at, number)):
             state = self.lanes.merge(state, self._updates(here, state))
         self._globals = {number: state}
         return state
@@ -175,7 +175,7 @@ class PastRun:
             name = record.lanes[lane].state if record else None
             if name is not None and self.folder.blobs.holds(name):
                 blob = self.folder.blobs.get(name)
-                start, state = at, read_state(blob, self.lanes.lane_types)
+                start, state = at, read_state(blob, self.lanes.own_types(at))
                 break
         for at in range(start, number):
             state = self._run_lane(at, lane, self.globals_at(at), state).state
@@ -184,7 +184,8 @@ class PastRun:
     def held_before(self, number: int, lane: int) -> list[bytes]:
         """Return the blobs that a unit of that round and lane starts from, as records name them."""
         records = [self._record(at) for at in range(number)]
-        names = [it.update for record in records if record for it in record.lanes]
+        merged = [it for it in records if it and self.config.merges(it.round)]
+        names = [it.update for record in merged for it in record.lanes]
         last = records[-1] if records else None
         state = last.lanes[lane].state if last else None
         return names if state is None else [state, *names]
@@ -232,8 +233,9 @@ class PastRun:
                 raise UnitAltered("shards")
             _compare(self.lanes.grad_unit(at, lane, shard, unit.state), unit)
             return Before(globals_, {})
-        own = self.own_at(at, lane)
-        state = own | globals_
+        if name == "encode" and not self.config.merges(at):
+            raise UnitAltered("program")
+        state = self.lanes.start(at, globals_, self.own_at(at, lane))
         block = self.lanes.step_unit(at, lane, StateDigests().root(state))
         if name == "step":
             _compare(block, unit)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import torch
+from msgspec import UNSET
 
 from skerry.base.digests import digest
 from skerry.base.errors import JobError
@@ -256,6 +257,7 @@ def trace_job(file: JobFile, report: Report) -> TracedJob:
         initial=blob_digest(initial) if initial else None,
         data=bytes.fromhex(report.digest),
         readings=reading_names(job, manifest),
+        merge_rounds=job.rounds.merge_rounds if job.rounds.merge_rounds > 1 else UNSET,
     )
     return TracedJob(file, opened, traced, RunJob(config, programs), initial, manifest)
 
@@ -274,7 +276,7 @@ def round_programs(job: Job, traced: Traced) -> dict[str, Program]:
     programs = {"evaluate": traced.evaluate}
     if traced.predict is not None:
         programs["predict"] = traced.predict
-    if job.rounds.local_steps == 1 and job.rounds.codec == "none":
+    if job.every_step:
         programs["grad"] = traced.grad
         programs["apply"] = apply_program(elements, optimizer, job.shards, profile=profile)
         return programs
@@ -347,6 +349,7 @@ def job_shape(traced: TracedJob) -> JobShape:
         lanes=job.rounds.lanes,
         rounds=job.round_count,
         local_steps=job.rounds.local_steps,
+        merge_rounds=job.rounds.merge_rounds,
         step_operations=counted.operations * shards,
         step_bytes_peak=counted.bytes_peak,
         update_bytes=update_bytes(job, traced.layout),
@@ -359,8 +362,8 @@ def update_bytes(job: Job, layout: Layout) -> int:
     """Return the most bytes of one lane's update."""
     if job.rounds.codec != "none":
         return update_shape(codec_of(job), layout).bytes_max
-    every_step = job.rounds.local_steps == 1
-    return 4 * layout.elements * (job.train.gradient_accumulation_steps if every_step else 1)
+    shards = job.train.gradient_accumulation_steps if job.every_step else 1
+    return 4 * layout.elements * shards
 
 
 def plan_job(traced: TracedJob, operations_per_second: float) -> Plan | NoPlan:

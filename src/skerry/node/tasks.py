@@ -160,7 +160,8 @@ class Tasks:
         return Standing(self.round, root)
 
     def _merge(self, updates: Sequence[bytes]) -> Standing:
-        self.state = self.lanes.merge(self.state, updates)
+        if self.lanes.config.merges(self.round):
+            self.state = self.lanes.merge(self.state, updates)
         ran = {lane for _, lane in self.updates}
         self.own = {lane: held for lane, held in self.own.items() if lane in ran}
         self.updates.clear()
@@ -175,8 +176,9 @@ class Tasks:
             digests = StateDigests()
             own = self.lanes.new_lane()
             if name is not None:
-                own = read_state(self.blobs.get(name), self.lanes.lane_types)
-        digests.learn(self.digests)
+                own = read_state(self.blobs.get(name), self.lanes.own_types(at))
+        if not self.lanes.config.goes_on(at):
+            digests.learn(self.digests)
         run = self.lanes.run(at, lane, self.state, own, digests)
         watch.turn("storage")
         kept = self.blobs.put(state_bytes(run.state)) if run.state else None
@@ -191,7 +193,8 @@ class Tasks:
         loss = float_bits(run.loss)
         left = digests.of(run.units[-1][1].state) if run.state else {}
         named = tuple(sorted(left.items()))
-        return LaneDone(at, lane, run.update, kept, receipts, loss, self._spent(), named)
+        spent = self._spent()
+        return LaneDone(at, lane, run.update, kept, receipts, loss, spent, named, run.start)
 
     def _spent(self) -> Spent:
         """Return where the time went since this was last told, merges included."""

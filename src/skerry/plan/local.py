@@ -22,11 +22,12 @@ class JobShape(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         parameters: elements of the flat parameter vector.
         lanes: parts of a global batch.
-        rounds: merges of the whole job.
-        local_steps: steps of a lane between merges.
+        rounds: rounds of the whole job.
+        local_steps: steps of a lane in one of them.
         step_operations: counted operations of one lane step.
         step_bytes_peak: bytes alive in one lane step.
         update_bytes: bytes of one lane's update on the wire.
+        merge_rounds: rounds from one merge to the next.
         workers_asked: workers that the job asks for; 0 lets the plan choose.
         memory_bytes_allowed: the job's own limit; 0 is none.
     """
@@ -38,6 +39,7 @@ class JobShape(msgspec.Struct, frozen=True, kw_only=True):
     step_operations: int
     step_bytes_peak: int
     update_bytes: int
+    merge_rounds: int = 1
     workers_asked: int = 0
     memory_bytes_allowed: int = 0
 
@@ -65,6 +67,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         memory_bytes: of all workers together.
         seconds: expected from first to last round, evaluation apart.
         operations: counted over the whole job.
+        units: what is signed and, on a network, paid: one for each lane of each round.
         bytes_sent: all lanes' updates, up to the coordinator and down to the other workers.
         bytes_ring: what float32 ring all-reduce every step among the workers would send.
     """
@@ -74,6 +77,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     seconds: float
     operations: int
+    units: int
     bytes_sent: int
     bytes_ring: int
 
@@ -125,6 +129,7 @@ def plan_local(shape: JobShape, machine: Machine) -> Plan | NoPlan:
         memory_bytes=workers * per_worker,
         seconds=seconds,
         operations=steps * shape.lanes * shape.step_operations,
-        bytes_sent=shape.rounds * shape.lanes * shape.update_bytes * workers,
+        units=shape.rounds * shape.lanes,
+        bytes_sent=shape.rounds // shape.merge_rounds * shape.lanes * shape.update_bytes * workers,
         bytes_ring=ring_bytes(shape.parameters, workers, steps),
     )

@@ -4,8 +4,9 @@ What    `asked_units` are the units of a lane in a round; `differs` is what anot
         otherwise; `is_asked` holds the bytes of a receipt against the bytes of the terms.
 Why     A receipt about other steps, samples or another seed may well be true; it is just not what
         was ordered, and everyone can see that at once: a chain too.
-Rule    "local": one block of `local_steps` runs of "step", then one run of "encode". "every-step":
-        one run of "grad" for each shard. The states that they start from are left open.
+Rule    "local": one block of `local_steps` runs of "step", then one run of "encode" in a round that
+        ends with a merge. "every-step": one run of "grad" for each shard. The states that they
+        start from are left open.
 Source  contracts/evidence.vy, function asked, reads the same bytes.
 Pure    No IO.
 """
@@ -42,11 +43,15 @@ def _unit(config: RunConfig, at: int, lane: int, name: str, data: Sequence[int] 
 
 def asked_units(config: RunConfig, at: int, lane: int) -> list[Unit]:
     """Return the units of a lane in a round; their states and given inputs are left open."""
+    return _units(config, at, lane, merges=config.merges(at))
+
+
+def _units(config: RunConfig, at: int, lane: int, *, merges: bool) -> list[Unit]:
     first = lane * config.shards_per_lane
     shards = range(first, first + config.shards_per_lane)
     if config.exchange == "local":
         step = _unit(config, at, lane, "step", shards)
-        return [step, _unit(config, at, lane, "encode", None)]
+        return [step, _unit(config, at, lane, "encode", None)] if merges else [step]
     return [_unit(config, at, lane, "grad", [shard]) for shard in shards]
 
 
@@ -71,12 +76,16 @@ def is_asked(
 
     Returns:
         None where the terms are others, or one of the two cannot be read.
+
+    The chain reads no `merge_rounds`: an "encode" where nothing is merged passes. No lane that has
+    one counts for anybody, so there is nothing to win by it.
     """
     if digest("run", config) != spec:
         return None
     try:
         unit = decode_as(Receipt, receipt).unit
-        asked = asked_units(msgspec.msgpack.decode(config, type=RunConfig), at, lane)
+        terms = msgspec.msgpack.decode(config, type=RunConfig)
+        asked = _units(terms, at, lane, merges=True)
     except (msgspec.DecodeError, SkerryError, KeyError):
         return None
     return place < len(asked) and differs(asked[place], unit) is None

@@ -1,9 +1,12 @@
 """The job that a module's nodes run, and how it ends where nobody disturbs it.
 
-A module says how long its job is: `TERMS = {"rounds": 30, "save_rounds": 4}`.
+A module says how long its job is: `TERMS = {"rounds": 32, "save_rounds": 4}`, in multiples of
+`EVERY`, since one of the jobs merges only every so many rounds.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import pytest
 
@@ -11,7 +14,12 @@ from skerry.node.life import RunJob
 from tests.node.small import every_step_job, local_job
 from tests.node.within import Within
 
-JOBS = {"local": local_job, "every-step": every_step_job}
+EVERY = 4
+JOBS = {
+    "local": local_job,
+    "every-step": every_step_job,
+    "merging seldom": partial(local_job, merge_rounds=EVERY),
+}
 
 
 @pytest.fixture(scope="module", params=sorted(JOBS))

@@ -17,7 +17,7 @@ from skerry.node.past import PastRun
 from skerry.storage import RunFolder
 from tests.node.network.ring import Ring
 
-TERMS = {"rounds": 30, "save_rounds": 4}
+TERMS = {"rounds": 32, "save_rounds": 4}
 
 
 def kill_after(at: int, *victims: int, disk: bool = False) -> object:

@@ -123,7 +123,8 @@ class Engagement:
         self.left[record.round + 1, lane] = dict(left)
         if len(receipts) < len(names):
             return None
-        said = LaneWord(receipts, left, self.left.get((record.round, lane), self.blank))
+        before, start = self.left.get((record.round, lane), self.blank), record.lanes[lane].start
+        said = LaneWord(receipts, left, before, start)
         if self.blank and not left:
             return None  # it does not show what it leaves, so nobody could join it
         if altered(self.config, record.round, lane, said, record.state_before) is not None:
