@@ -164,7 +164,7 @@ def test_receipts_are_signed_and_say_where_they_belong(undisturbed: Within, job:
 
 
 def test_a_diverging_run_stops_and_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
-    bursting = Optimizer(kind="sgd", learning_rate=1e30, momentum=0.9, max_steps=1000)
+    bursting = Optimizer(kind="sgd", learning_rate=1e10, momentum=0.9, max_steps=1000)
     run = Within(local_job(bursting, rounds=9, save_rounds=1), tmp_path).run()
     assert run.end is not None
     assert run.end.kind == "failed"
