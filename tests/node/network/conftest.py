@@ -6,6 +6,7 @@ A module says how long its job is: `TERMS = {"rounds": 32, "save_rounds": 4}`, i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -15,7 +16,7 @@ from tests.node.small import every_step_job, local_job
 from tests.node.within import Within
 
 EVERY = 4
-JOBS = {
+JOBS: dict[str, Callable[..., RunJob]] = {
     "local": local_job,
     "every-step": every_step_job,
     "merging seldom": partial(local_job, merge_rounds=EVERY),
@@ -24,8 +25,7 @@ JOBS = {
 
 @pytest.fixture(scope="module", params=sorted(JOBS))
 def job(request: pytest.FixtureRequest) -> RunJob:
-    made: RunJob = JOBS[request.param](**request.module.TERMS)
-    return made
+    return JOBS[request.param](**request.module.TERMS)
 
 
 @pytest.fixture(scope="module")
