@@ -27,7 +27,14 @@ from skerry.messages.disputes import Open, Pick, RevealRoots
 from skerry.messages.receipts import Cost, DataSlice, Receipt, Unit, UnitId
 from skerry.messages.wire import decode, encode
 from skerry.program import F32, Builder, Limits, Program, check, cost, from_bytes, to_bytes, to_text
-from skerry.train import UpdateShape, pack_update, unpack_update
+from skerry.train import (
+    LevelShape,
+    UpdateShape,
+    pack_levels,
+    pack_update,
+    unpack_levels,
+    unpack_update,
+)
 
 RUN_LIMITS = Limits(nodes_max=4096, elements_max=1 << 16, bytes_peak_max=1 << 22,
                     operations_max=1 << 24)  # fmt: skip
@@ -132,6 +139,12 @@ def seeds() -> dict[str, tuple[bytes, Callable[[bytes], object]]]:
         struct.pack("<6q", 1, -1, 1, 1, 1, -1),
         struct.pack("<2f", 1.0, 0.5),
     )
+    flat = LevelShape(levels=40, scales=2)
+    levels = pack_levels(
+        flat,
+        struct.pack("<40q", *[0, 0, 1, 0, -2, 0, 0, 7] * 5),
+        struct.pack("<2f", 1.0, 0.5),
+    )
     return {
         "program": (to_bytes(seed_program()), try_program),
         "job": (JOB.encode(), try_job),
@@ -140,6 +153,7 @@ def seeds() -> dict[str, tuple[bytes, Callable[[bytes], object]]]:
         "open": (encode(Open(a, segment=1)), decode),
         "pick": (encode(Pick(a, 2, 5)), decode),
         "update": (update, lambda data: unpack_update(shape, data)),
+        "levels": (levels, lambda data: unpack_levels(flat, data)),
         "manifest": (example_manifest(), manifest.decode),
     }
 

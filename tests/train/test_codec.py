@@ -190,6 +190,7 @@ def test_codec_programs_are_canonical_and_pass_the_check() -> None:
     "wrong",
     [
         {"chunk": 0},
+        {"level_width": 0.2},
         {"topk": 0},
         {"topk": 65, "chunk": 64},
         {"residual_decay": 1.5},

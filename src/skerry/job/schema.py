@@ -92,8 +92,11 @@ class RoundsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         merge_rounds: rounds from one merge to the next. A round is a unit of every lane, signed,
             checked, paid and handed over by itself: with more of them a node that leaves loses
             less. The bits are those of a merge in every round of so many times the steps.
-        codec: "lowrank" (few directions of each matrix), "topk" (few values of each chunk), both
-            in few bits with error feedback, or "none" (everything, exactly).
+        codec: "quantised" (every value as a level), "lowrank" (few directions of each matrix),
+            "topk" (few values of each chunk), all in few bits with error feedback, or "none"
+            (everything, exactly).
+        level_width: how wide a level is for codec "quantised", in roots of the mean square of its
+            tensor: wider ones cost fewer bits, 2.0 costs 0.9 a parameter.
         rank: terms of a square matrix for codec "lowrank"; longer ones get more in proportion.
         chunk: elements of one top-k chunk.
         topk: elements kept of each chunk.
@@ -107,7 +110,8 @@ class RoundsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     lanes: Annotated[int, Meta(ge=1, le=1024)] = 4
     local_steps: Count = 1
     merge_rounds: Annotated[int, Meta(ge=1, le=1024)] = 1
-    codec: Literal["lowrank", "topk", "none"] = "none"
+    codec: Literal["quantised", "lowrank", "topk", "none"] = "none"
+    level_width: Annotated[float, Meta(ge=0.25, le=4)] = 2.0
     rank: Annotated[float, Meta(gt=0, le=1 << 16)] = 1.0
     chunk: Annotated[int, Meta(ge=16, le=1 << 16)] = 4096
     topk: Count = 64

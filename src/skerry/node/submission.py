@@ -35,10 +35,10 @@ from skerry.train import (
     Codec,
     Optimizer,
     apply_program,
+    bytes_expected,
     encode_program,
     merge_program,
     step_program,
-    update_shape,
 )
 
 Progress = Callable[[str, int, int], None]
@@ -206,6 +206,7 @@ def codec_of(job: Job) -> Codec:
     rounds = job.rounds
     return Codec(
         kind=rounds.codec,
+        level_width=rounds.level_width,
         rank=rounds.rank,
         chunk=rounds.chunk,
         topk=rounds.topk,
@@ -359,11 +360,9 @@ def job_shape(traced: TracedJob) -> JobShape:
 
 
 def update_bytes(job: Job, layout: Layout) -> int:
-    """Return the most bytes of one lane's update."""
-    if job.rounds.codec != "none":
-        return update_shape(codec_of(job), layout).bytes_max
-    shards = job.train.gradient_accumulation_steps if job.every_step else 1
-    return 4 * layout.elements * shards
+    """Return about how many bytes one lane's update takes; most codecs never take more."""
+    sent = bytes_expected(codec_of(job), layout)
+    return sent * (job.train.gradient_accumulation_steps if job.every_step else 1)
 
 
 def plan_job(traced: TracedJob, operations_per_second: float) -> Plan | NoPlan:

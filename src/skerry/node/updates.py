@@ -5,8 +5,9 @@ What    `UpdateCodec.pack` turns the values of an encode Program into bytes, `st
 Why     What a bit-stream does is not arithmetic: it is lossless, outside the unit, and checked to
         the last byte on arrival.
 Rule    Indices, codes and scales of a top-k codec travel in `train.entropy`'s code, codes and
-        scales of a low-rank one in `train.factors`'; any other values as their canonical bytes, in
-        the order of the Program's outputs.
+        scales of a low-rank one in `train.factors`', levels and scales of a quantised one in
+        `train.levels`'; any other values as their canonical bytes, in the order of the Program's
+        outputs.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from skerry.node.states import tensor_bytes
 from skerry.program import Program, TensorType
 from skerry.train import (
     FactorShape,
+    LevelShape,
     UpdateShape,
     pack_factors,
+    pack_levels,
     pack_update,
     unpack_factors,
+    unpack_levels,
     unpack_update,
 )
 
@@ -61,13 +65,15 @@ class UpdateCodec:
         }
 
     @cached_property
-    def shape(self) -> UpdateShape | FactorShape | None:
-        """The shape of the top-k or low-rank code, or None where the codec sends something else."""
-        shape: UpdateShape | FactorShape
+    def shape(self) -> UpdateShape | FactorShape | LevelShape | None:
+        """The shape of the codec's own code, or None where values travel as they are."""
+        shape: UpdateShape | FactorShape | LevelShape
         if self.types.keys() == {"indices", "codes", "scales"}:
             shape = UpdateShape.of(self.encode)
         elif self.types.keys() == {"codes", "scales"}:
             shape = FactorShape(self.types["codes"].elements, self.types["scales"].elements)
+        elif self.types.keys() == {"levels", "scales"}:
+            shape = LevelShape(self.types["levels"].elements, self.types["scales"].elements)
         else:
             return None
         return shape if shape.types == self.types else None
@@ -78,6 +84,8 @@ class UpdateCodec:
             parts = [bytes(tensor_bytes(values[name])) for name in self.shape.types]
             if isinstance(self.shape, FactorShape):
                 return pack_factors(self.shape, *parts)
+            if isinstance(self.shape, LevelShape):
+                return pack_levels(self.shape, *parts)
             return pack_update(self.shape, *parts)
         return b"".join(tensor_bytes(values[name]) for name in self.types)
 
@@ -91,6 +99,8 @@ class UpdateCodec:
             parts: tuple[bytes, ...]
             if isinstance(self.shape, FactorShape):
                 parts = unpack_factors(self.shape, update)
+            elif isinstance(self.shape, LevelShape):
+                parts = unpack_levels(self.shape, update)
             else:
                 parts = unpack_update(self.shape, update)
             named = zip(self.shape.types, parts, strict=True)

@@ -11,6 +11,7 @@ Start   reading at `programs`, then `codec`.
 from skerry.train.codec import (
     Codec,
     InvalidCodec,
+    bytes_expected,
     encode_program,
     global_memory_types,
     lane_memory_types,
@@ -20,6 +21,7 @@ from skerry.train.codec import (
 )
 from skerry.train.entropy import UpdateError, UpdateShape, pack_update, unpack_update
 from skerry.train.factors import Factored, FactorShape, pack_factors, unpack_factors
+from skerry.train.levels import LevelShape, pack_levels, unpack_levels
 from skerry.train.optimizers import (
     InvalidOptimizer,
     Optimizer,
@@ -40,11 +42,13 @@ __all__ = [
     "Factored",
     "InvalidCodec",
     "InvalidOptimizer",
+    "LevelShape",
     "Optimizer",
     "UpdateError",
     "UpdateShape",
     "apply_gradient",
     "apply_program",
+    "bytes_expected",
     "encode_program",
     "global_memory_types",
     "gradient_elements",
@@ -53,10 +57,12 @@ __all__ = [
     "learning_rate",
     "merge_program",
     "pack_factors",
+    "pack_levels",
     "pack_update",
     "state_types",
     "step_program",
     "unpack_factors",
+    "unpack_levels",
     "unpack_update",
     "update_shape",
     "update_types",

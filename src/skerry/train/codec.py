@@ -4,7 +4,7 @@ What    `encode_program` turns a lane's drift (start minus end of a round) into 
         sends and the error it remembers; `merge_program` turns the values of all lanes that
         arrived into the next global parameters.
 Why     Gradients of every step would fill any home line. A round's drift, kept where it is largest
-        or in its few strongest directions, and rounded to a bit or two, costs a thousandth, and
+        or in its few strongest directions, or rounded to a bit or two, costs a thousandth, and
         what was left out is not lost: it stays in the residual and is sent later.
 Rule    Both sides rebuild the same dense update from the codes by the same nodes, so what is
         subtracted from the residual is, bit for bit, what the merge applies.
@@ -36,13 +36,16 @@ from skerry.program import (
 )
 from skerry.train.entropy import UpdateShape
 from skerry.train.factors import FactorShape
+from skerry.train.levels import LevelShape
 from skerry.train.lowrank import factor, factored, rebuild
+from skerry.train.quantised import LEVEL_WIDTH_MIN, SMALLEST, dequantise, quantise
+from skerry.train.scales import rounded
 
-CodecKind: TypeAlias = Literal["lowrank", "topk", "none"]
+CodecKind: TypeAlias = Literal["quantised", "lowrank", "topk", "none"]
+Shape: TypeAlias = UpdateShape | FactorShape | LevelShape
 
-#: A scale keeps this many significant bits, the first one included: it then costs the wire at most
-#: 11 bits, and an error of 3 % in it is small beside that of one magnitude for all k values.
-SCALE_BITS: Final = 4
+#: Kinds whose lanes train at their parameters less their residual.
+_AHEAD: Final = ("lowrank", "quantised")
 
 
 class InvalidCodec(JobError):
@@ -62,8 +65,11 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How lanes tell each other what they learned.
 
     Attributes:
-        kind: "lowrank" sends a few products of a column and a row for each matrix; "topk" sends
-            the largest values of each chunk as signs; "none" sends everything.
+        kind: "quantised" sends every parameter's drift as a level of its tensor; "lowrank" sends a
+            few products of a column and a row for each matrix; "topk" sends the largest values of
+            each chunk as signs; "none" sends everything.
+        level_width: how wide a level of kind "quantised" is, in roots of the mean square of its
+            tensor's error: wider ones cost fewer bits.
         rank: terms of a square matrix of kind "lowrank"; longer ones get more in proportion.
         chunk: the most elements of one chunk; the chunks of a model are as equal as possible.
         topk: values sent of each chunk.
@@ -73,6 +79,7 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     kind: CodecKind = "topk"
+    level_width: float = 2.0
     rank: float = 1.0
     chunk: int = 4096
     topk: int = 64
@@ -84,6 +91,8 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         _need(1 <= self.chunk <= 1 << 20, "chunk", self.chunk, "it must be in 1..2^20")
         _need(1 <= self.topk <= self.chunk, "topk", self.topk, "it must be in 1..chunk")
         _need(0 < self.rank <= 1 << 16, "rank", self.rank, "it must be above 0, at most 2^16")
+        width = self.level_width
+        _need(LEVEL_WIDTH_MIN <= width <= 4, "level_width", width, "it must be in 1/4..4")
         decay, rate = self.residual_decay, self.outer_learning_rate
         _need(0 <= decay <= 1, "residual_decay", decay, "it must be in 0..1")
         _need(math.isfinite(rate) and rate > 0, "outer_learning_rate", rate, "it must exceed 0")
@@ -98,10 +107,10 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def applies_residual(self) -> bool:
         """Whether a lane trains at its parameters less its residual.
 
-        What it learned and has not sent yet it then does not learn again. Low-rank updates need
-        that: they send so much of a drift that learning it twice overshoots.
+        What it learned and has not sent yet it then does not learn again. Low-rank and quantised
+        updates need that: they send so much of a drift that learning it twice overshoots.
         """
-        return self.kind == "lowrank"
+        return self.kind in _AHEAD
 
     def shape(self, elements: int) -> UpdateShape:
         """Return how an update over `elements` parameters is cut into chunks."""
@@ -134,12 +143,24 @@ def update_types(codec: Codec, layout: Layout) -> dict[str, TensorType]:
     return update_shape(codec, layout).types
 
 
-def update_shape(codec: Codec, layout: Layout) -> UpdateShape | FactorShape:
+def update_shape(codec: Codec, layout: Layout) -> Shape:
     """Return how many values an update over parameters of that layout holds; not for "none"."""
     assert codec.kind != "none", "all of a drift has no shape but its own"
     if codec.kind == "lowrank":
         return FactorShape.of(factored(layout, codec.rank))
+    if codec.kind == "quantised":
+        return LevelShape(layout.elements, len(layout.slots))
     return codec.shape(layout.elements)
+
+
+def bytes_expected(codec: Codec, layout: Layout) -> int:
+    """Return about how many bytes one lane's update takes, for a plan."""
+    if codec.kind == "none":
+        return sum(kind.size_bytes for kind in update_types(codec, layout).values())
+    shape = update_shape(codec, layout)
+    if isinstance(shape, LevelShape):
+        return shape.bytes_expected(SMALLEST * codec.level_width)
+    return shape.bytes_max
 
 
 def encode_program(
@@ -148,10 +169,11 @@ def encode_program(
     """Return the Program that makes a lane's update at the end of its round.
 
     Ports: given "start" f32[P], the global parameters that the round began with; state "params"
-    f32[P] after the local steps; state "residual" f32[P]. Outputs of kind "lowrank": values "codes"
-    i64[N] and "scales" f32[S] as `FactorShape` has them; state "residual". Of kind "topk": values
-    "indices" i64[C, k] ascending in each chunk, "codes" i64[C, k] of 1 and -1, "scales" f32[C];
-    state "residual". Of kind "none": value "drift" f32[P].
+    f32[P] after the local steps; state "residual" f32[P]. Outputs of kind "quantised": values
+    "levels" i64[P] and "scales" f32[S] as `LevelShape` has them; state "residual". Of kind
+    "lowrank": values "codes" i64[N] and "scales" f32[S] as `FactorShape` has them; state
+    "residual". Of kind "topk": values "indices" i64[C, k] ascending in each chunk, "codes"
+    i64[C, k] of 1 and -1, "scales" f32[C]; state "residual". Of kind "none": value "drift" f32[P].
     """
     elements = layout.elements
     b = Builder(name, profile)
@@ -163,7 +185,7 @@ def encode_program(
         return b.build()
     residual_P = b.input("residual", "state", F32, (elements,))
     error_P = b.add(b.mul(residual_P, codec.residual_decay), drift_P)
-    sent = (_factored if codec.kind == "lowrank" else _largest)(b, codec, layout, error_P)
+    sent = _sent(b, codec, layout, error_P)
     for label, value in sent.items():
         b.output(label, value)
     one_lane = {label: b.reshape(x, (1, *x.shape)) for label, x in sent.items()}
@@ -172,7 +194,12 @@ def encode_program(
     return b.build()
 
 
-def _factored(b: Builder, codec: Codec, layout: Layout, error_P: Value) -> dict[str, Value]:
+def _sent(b: Builder, codec: Codec, layout: Layout, error_P: Value) -> dict[str, Value]:
+    """Return the values that stand for an error, by name."""
+    if codec.kind == "quantised":
+        return quantise(b, error_P, layout, codec.level_width)
+    if codec.kind == "topk":
+        return _largest(b, codec, layout, error_P)
     codes_N, scales_S = factor(b, error_P, factored(layout, codec.rank))
     return {"codes": codes_N, "scales": scales_S}
 
@@ -193,6 +220,8 @@ def _rebuilt(b: Builder, codec: Codec, layout: Layout, sent: Mapping[str, Value]
     lanes, elements = next(iter(sent.values())).shape[0], layout.elements
     if codec.kind == "lowrank":
         rows = {"dense": rebuild(b, sent["codes"], sent["scales"], factored(layout, codec.rank))}
+    elif codec.kind == "quantised":
+        rows = {"dense": dequantise(b, sent, layout)}
     else:
         rows = dict(sent)
     updates = []
@@ -274,9 +303,7 @@ def _scales(b: Builder, kept_Ck: Value) -> Value:
     """
     chunks = kept_Ck.shape[0]
     mean_C1 = b.mean_f32(b.node("abs", (kept_Ck,)), (1,), keep=True)
-    e_C1 = b.exponent(mean_C1, (1,))
-    rounded_C1 = b.quantise(mean_C1, e_C1, SCALE_BITS + 1)
-    return b.reshape(b.rescale(rounded_C1, e_C1, shift=SCALE_BITS), (chunks,))
+    return b.reshape(rounded(b, mean_C1, 1), (chunks,))
 
 
 def _scattered(

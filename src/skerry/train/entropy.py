@@ -67,7 +67,7 @@ class UpdateShape(msgspec.Struct, frozen=True):
     @property
     def golomb(self) -> int:
         """The parameter m of the code of gaps."""
-        return max(1, 9 * self.width // (13 * self.kept))
+        return best_golomb(self.width, self.kept)
 
     @property
     def bytes_max(self) -> int:
@@ -104,7 +104,7 @@ def pack_update(shape: UpdateShape, indices: bytes, codes: bytes, scales: bytes)
     flat, signs = array_of("q", indices), array_of("q", codes)
     assert len(flat) == len(signs) == shape.chunks * shape.kept, "one index and code a value"
     m, told = shape.golomb, shape.kept < shape.width
-    words = _remainder_words(m)
+    words = remainder_words(m)
     for start in range(0, len(flat), shape.kept):
         before = -1
         for index, code in zip(
@@ -205,7 +205,12 @@ def _read_values(shape: UpdateShape, text: str, at: int) -> tuple[array[int], ar
     return indices, codes, at
 
 
-def _remainder_words(m: int) -> list[str]:
+def best_golomb(width: int, kept: int) -> int:
+    """Return the parameter m of the Golomb code that suits gaps between `kept` of `width`."""
+    return max(1, 9 * width // (13 * kept))
+
+
+def remainder_words(m: int) -> list[str]:
     """Return the truncated binary code of each remainder below m."""
     bits = (m - 1).bit_length()
     short = (1 << bits) - m

@@ -19,13 +19,12 @@ from typing import Final, TypeAlias
 
 from skerry.program import F32, I64, Builder, Layout, Value
 from skerry.train.factors import CODE_BITS, Factored
+from skerry.train.scales import rounded
 
 #: How often rows and columns are multiplied out for a term; more find little more.
 POWER_ITERATIONS: Final = 3
 #: The width of a level of four, in roots of the mean square, that loses least of a normal draw.
 LEVEL_WIDTH: Final = 0.9957
-#: A scale keeps this many significant bits, the first one included.
-SCALE_BITS: Final = 4
 
 _HALF: Final = 1 << (CODE_BITS - 1)
 
@@ -109,7 +108,7 @@ def _term(b: Builder, left_Gmn: Value) -> tuple[Value, Value, Value]:
         levels_Gm1 = _levels(b, p_Gm1)
         above = b.sum_f32(b.mul(left_Gmn, levels_Gm1), (1, 2), keep=True)
         below = _squares(b, levels_Gm1)
-        return p_Gm1, b.full(2, (count, 1, 1), I64), _rounded(b, b.div(above, below))
+        return p_Gm1, b.full(2, (count, 1, 1), I64), rounded(b, b.div(above, below), 1)
     p_Gm1, found_Gn1 = _multiplied_out(b, left_Gmn, b.full(1.0, (count, 1, n), F32))
     for _ in range(POWER_ITERATIONS - 1):
         q_Gn1 = _levels(b, _codes(b, found_Gn1, 1))
@@ -118,7 +117,7 @@ def _term(b: Builder, left_Gmn: Value) -> tuple[Value, Value, Value]:
     levels_Gn1 = _levels(b, codes_Gn1)
     above = b.sum_f32(b.mul(found_Gn1, levels_Gn1), (1, 2), keep=True)
     below = b.mul(_squares(b, _levels(b, p_Gm1)), _squares(b, levels_Gn1))
-    return p_Gm1, b.reshape(codes_Gn1, (count, 1, n)), _rounded(b, b.div(above, below))
+    return p_Gm1, b.reshape(codes_Gn1, (count, 1, n)), rounded(b, b.div(above, below), 1)
 
 
 def _multiplied_out(b: Builder, left_Gmn: Value, q_G1n: Value) -> tuple[Value, Value]:
@@ -147,9 +146,3 @@ def _levels(b: Builder, codes: Value) -> Value:
 def _squares(b: Builder, levels: Value) -> Value:
     """Return the sum of the squared levels of each matrix."""
     return b.sum_f32(b.mul(levels, levels), (1, 2), keep=True)
-
-
-def _rounded(b: Builder, x: Value) -> Value:
-    """Return x rounded to `SCALE_BITS` significant bits."""
-    e = b.exponent(x, (1,))
-    return b.rescale(b.quantise(x, e, SCALE_BITS + 1), e, shift=SCALE_BITS)
