@@ -25,6 +25,7 @@ from skerry.messages.wire import encode
 from skerry.node.daemon import CallRefused, hear, looking, switchboard
 from skerry.node.daemon.daemon import Daemon, NodeStart, SeedsUnreachable
 from skerry.node.daemon.home import NodeBusy, NodeHome
+from skerry.node.daemon.host import Host, Service
 from skerry.node.daemon.looking import (
     NetworkUnknown,
     VersionDiffers,
@@ -47,6 +48,7 @@ class Fleet:
 
     root: Path
     contact_seconds: float = 12.0
+    service: Service | None = None  # lives in nodes that join from now on
     nodes: dict[str, tuple[Daemon, asyncio.Task[None], NodeStart]] = field(default_factory=dict)
     events: list[tuple[str, str, dict[str, object]]] = field(default_factory=list)
 
@@ -56,6 +58,7 @@ class Fleet:
         terms = msgspec.convert(settings, type=NodeSettings)
         daemon = Daemon(NodeHome(self.root / name), terms, invite)
         daemon.contact_seconds = self.contact_seconds
+        daemon.services = [self.service] if self.service else []
         daemon.note = lambda kind, facts: self.events.append((name, kind, facts))
         if skew:
             before = daemon.wall
@@ -195,6 +198,40 @@ def test_another_version_and_a_wrong_clock_are_named_to_who_only_asks(
         with pytest.raises(VersionDiffers):
             await fleet.join("ann", via="seed")
         await transport.close()
+
+    played(tmp_path, case)
+
+
+class Measured:
+    """A service that has measured something."""
+
+    async def start(self, host: Host) -> None:
+        self.host = host
+
+    async def stop(self) -> None:
+        pass
+
+
+def test_a_measured_speed_is_announced_and_kept(tmp_path: Path) -> None:
+    async def case(fleet: Fleet) -> None:
+        def rate() -> int:
+            gossip = fleet.nodes["seed"][0].gossip
+            assert gossip is not None
+            found = gossip.find(fleet.nodes["ann"][2].key)
+            return found.capability.rate if found is not None else -1
+
+        await fleet.join("seed", roles=["seed"])
+        fleet.service = made = Measured()
+        await fleet.join("ann", via="seed")
+        await fleet.until(lambda: rate() == 0)
+        made.host.paced(12_345)
+        await fleet.until(lambda: rate() == 12_345)
+        await fleet.leave("ann")
+        await fleet.until(lambda: fleet.sees("seed") == {"seed"})
+        fleet.service = None
+        await fleet.join("ann", via="seed")
+        await fleet.until(lambda: fleet.sees("seed") == {"seed", "ann"})
+        assert rate() == 12_345
 
     played(tmp_path, case)
 

@@ -47,6 +47,7 @@ FIRST_CONTACT_SECONDS = 12.0
 ALONE_SECONDS = 60.0
 _TRY_SECONDS = 0.5
 _MEMORY_SHARE = 0.8
+_RATE = "rate"
 
 
 class SeedsUnreachable(NodeError):
@@ -85,7 +86,8 @@ class Daemon:
         transport: makes the transport of a seed; iroh unless told otherwise.
         wall: Unix time in milliseconds by this machine.
         note: is told each event of the node's log.
-        rate: integer operations a second that were measured here; 0 where none were.
+        rate: counted operations a second of the units that its workers did in the latest job, as
+            the memory keeps it; 0 before the first.
         contact_seconds: how long a node that knows nobody tries to reach its seeds.
         registered: asks the chain where others can be called; used where no seed answers.
     """
@@ -127,6 +129,7 @@ class Daemon:
             key, by = self.home.key()
             memory = NodeMemory(self.home.memory)
             ends.callback(memory.close)
+            self.rate = memory.fact(_RATE)
             transport = self._transport()
             ends.push_async_callback(transport.close)
             board = Switchboard(transport, self._bug)
@@ -162,6 +165,7 @@ class Daemon:
                 memory=memory,
                 tell=self._tell,
                 bind=self._bind,
+                paced=lambda rate: self._pace(rate, memory),
             )
             alone = [standby.Standby()] if self.settings.dial_only else []
             for service in [*self.services, *alone]:
@@ -241,6 +245,14 @@ class Daemon:
         assert self.gossip is not None, "there is nobody to tell yet"
         self.chain_address = address
         self.gossip.renew()
+
+    def _pace(self, rate: int, memory: NodeMemory) -> None:
+        """Keep and announce how fast this node's workers were."""
+        assert self.gossip is not None, "there is nobody to tell yet"
+        self.rate = rate
+        with contextlib.suppress(NodeError):  # the disk may have room for the next one
+            memory.keep_fact(_RATE, rate)
+            self.gossip.renew()
 
     def _capability(self) -> Capability:
         limits = self.settings.limits

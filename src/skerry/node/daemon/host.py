@@ -84,6 +84,7 @@ class Host:
         wall: Unix time in milliseconds, with what is known of this clock's error taken off.
         memory: leases, fences and promises, which survive.
         tell: writes one event to the node's log.
+        paced: takes how fast this node's workers were, in operations a second, to be announced.
         bind: says in the node's announcement which address is staked and paid for it.
     """
 
@@ -98,6 +99,7 @@ class Host:
     memory: NodeMemory
     tell: Callable[[str, dict[str, object]], None]
     bind: Callable[[bytes], None] = lambda address: None
+    paced: Callable[[int], None] = lambda rate: None
 
 
 class Service(Protocol):

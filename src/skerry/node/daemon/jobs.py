@@ -33,6 +33,7 @@ class JobService:
             host.compute.staff,
             lambda words: told("job", {"words": words}),
             self._pay,
+            host.paced,
         )
         for purpose in PURPOSES:
             host.switchboard.register(purpose, self._answer)

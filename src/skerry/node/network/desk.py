@@ -75,6 +75,7 @@ class Desk:
         staff: starts workers.
         told: is told in words what happens.
         pay: the node's side of the market; None where it takes part in none.
+        paced: is told how fast the workers of a job were, in counted operations a second.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Desk:
         staff: Staffing,
         told: Callable[[str], None] = lambda words: None,
         pay: Paymaster | None = None,
+        paced: Callable[[int], None] = lambda rate: None,
     ) -> None:
         self._root = root
         self._me = me
@@ -92,6 +94,7 @@ class Desk:
         self._staff = staff
         self._told = told
         self._pay = pay
+        self._paced = paced
         self.parts: dict[bytes, Part] = {}
         self._living: dict[bytes, asyncio.Task[None]] = {}
         self._passing: set[asyncio.Task[None]] = set()
@@ -163,6 +166,8 @@ class Desk:
         paying = asyncio.ensure_future(self._follow_money(part))
         try:
             closed = await self._live_on(part)
+            if part.pace.rate:
+                self._paced(part.pace.rate)
             self._told(f"job {short(part.job)} is over: {closed.kind} {closed.detail}".rstrip())
             await paying
             await asyncio.to_thread(forget_partials, part.folder.blobs)

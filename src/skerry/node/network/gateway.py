@@ -38,6 +38,7 @@ from skerry.messages.rounds import (
 from skerry.messages.wire import Message, MessageUnexpected, decode, decode_as, encode
 from skerry.node.coordinator import FRAME_BYTES_MAX, supply_of
 from skerry.node.network.mending import Mending
+from skerry.node.network.pace import Pace
 from skerry.node.network.pantry import Pantry
 from skerry.node.network.replay import Past, replay_lane
 from skerry.node.network.roads import hear, say
@@ -95,6 +96,7 @@ class Surroundings(Protocol):
     pantry: Pantry
     programs: Mapping[bytes, bytes]
     mending: Mending
+    pace: Pace
 
     @property
     def past(self) -> Past:
@@ -273,6 +275,7 @@ class Gateway:
             await pantry.bring([state])  # it was damaged here, and is dropped
             answer = await worker.ask(message)
         if isinstance(answer, LaneDone):
+            self._around.pace.took(answer)
             worker.made[at, lane] = state, answer
         return answer
 

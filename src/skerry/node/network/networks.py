@@ -52,7 +52,8 @@ class NoNetwork(NodeError):
 async def find_nodes(transport: Transport, network: str, count: int) -> list[NodeAddress]:
     """Return at most `count` nodes of a network that take jobs.
 
-    Those that can be called come before those that only call, the faster ones first.
+    Those that can be called come before those that only call; then those that no job has measured
+    yet, and the faster ones before the slower.
 
     Raises:
         NoNetwork: nobody there takes jobs.
@@ -62,12 +63,17 @@ async def find_nodes(transport: Transport, network: str, count: int) -> list[Nod
     if not found:
         known = await ask_roster(transport, find_invite(network))
         takers = [it for it in known if "solver" in it.roles]
-        takers.sort(key=lambda it: (not it.endpoints, -it.capability.rate, it.signer))
+        takers.sort(key=lambda it: (not it.endpoints, *_slower(it.capability.rate), it.signer))
         if takers and takers[0].endpoints:  # who is called first passes the job on to the others
             found = [address_of(it) for it in takers]
     if not found:
         raise NoNetwork(network)
     return found[:count]
+
+
+def _slower(rate: int) -> tuple[bool, int]:
+    """Return what is the greater, the later a node of that speed is asked."""
+    return rate > 0, -rate
 
 
 def _plain_nodes(network: str) -> list[NodeAddress]:

@@ -44,6 +44,7 @@ from skerry.node.network.gateway import Gateway
 from skerry.node.network.keeping import Keeping
 from skerry.node.network.mending import Mending
 from skerry.node.network.office import Office
+from skerry.node.network.pace import Pace
 from skerry.node.network.pantry import Pantry
 from skerry.node.network.replica import FolderPast, Replica, RoundTakenBack
 from skerry.node.network.roads import Roads, hear, say
@@ -97,7 +98,7 @@ class Part:
         self.trust = Trust.of(assignment)
         self.replica = Replica(self.folder, self.config, self.trust, holds)
         self.past = FolderPast(self.replica)
-        self.mending = Mending(self.folder, assignment)
+        self.mending, self.pace = Mending(self.folder, assignment), Pace()
         self.programs: Mapping[bytes, bytes] = {}
         self.stocked = asyncio.Event()
         self.office: Office | None = None
