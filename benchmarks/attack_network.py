@@ -43,7 +43,12 @@ QUICK_ROUNDS, QUICK_PHASE = 6, 15
 PRICE, PRICE_AUDIT, AUDIT_PAY = 50, 500, 1_000
 SOLVER, AUDITOR = "solver", "verifier"
 RECORDER = "two records"
-DISTURB = ("honest", "two faces")  # they do their work, and only spoil others'
+DISTURB = (
+    "honest",
+    "two faces",
+    "false failure",
+    "false finish",
+)  # they do their work, and only spoil others'
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,9 @@ GROUPS = (
     ),
     Group("two records of one round", (Altered(RECORDER, AUDITOR),)),
     Group("a coordinator with two faces", (Altered("two faces"),)),
+    Group(
+        "coordinators that end the job early", (Altered("false failure"), Altered("false finish"))
+    ),
 )
 QUICK = GROUPS[:1]
 

@@ -17,7 +17,7 @@ from benchmarks.altered.ways import WAY_VARIABLE, way
 from skerry.base.digests import digest
 from skerry.cli import main
 from skerry.messages.boards import BoardNews
-from skerry.messages.leased import COMMITTED_BYTES_MAX, Committed, Follow
+from skerry.messages.leased import COMMITTED_BYTES_MAX, Closed, Committed, Follow
 from skerry.messages.market import MarketMessage, MarketWord
 from skerry.messages.signing import sign
 from skerry.messages.wire import decode, encode
@@ -25,10 +25,14 @@ from skerry.node.daemon.switchboard import Caller
 from skerry.node.market.carriage import Carriage
 from skerry.node.market.shelf import Shelf
 from skerry.node.network.desk import Desk
+from skerry.node.network.office import Office
 from skerry.node.network.part import Part
+from skerry.train.rounds import End, EndKind
 from skerry.transport import Link
 
 TOLD_TWICE = 2
+PATIENCE_SECONDS = 600.0
+ENDS: dict[str, EndKind] = {"false failure": "failed", "false finish": "finished"}
 INSTEAD = {
     "skerry.node.worker": "benchmarks.altered.worker",
     "skerry.node.market.desk": "benchmarks.altered.desk",
@@ -94,6 +98,26 @@ def alter_rounds() -> None:
     Part._send_rounds = two_faced  # type: ignore[method-assign]
 
 
+def alter_end() -> None:
+    """Let this coordinator say, after a few rounds, that the job is over."""
+    if way() not in ENDS:
+        return
+    run = Office.run
+
+    async def end(self: Office) -> Closed:
+        running = asyncio.ensure_future(run(self))
+        try:
+            await self._replica.until(TOLD_TWICE + 1, PATIENCE_SECONDS)
+        finally:
+            running.cancel()
+        said = self.say_over(End(ENDS[way()], "I had enough"), None)
+        await self._replica.hear_end(said)
+        await self.coordinator.farewell(said.kind)
+        return said
+
+    Office.run = end  # type: ignore[method-assign]
+
+
 class OtherLink:
     """A link on which one round is told otherwise than it was."""
 
@@ -133,4 +157,5 @@ if __name__ == "__main__":
     alter_life()
     alter_words()
     alter_rounds()
+    alter_end()
     main()

@@ -29,7 +29,7 @@ MOVES = (
     "two records",
 )
 #: What a daemon does instead of its part.
-LIFE = ("bid and vanish", "two faces")
+LIFE = ("bid and vanish", "two faces", "false failure", "false finish")
 
 
 def way() -> str:

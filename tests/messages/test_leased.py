@@ -61,7 +61,7 @@ MESSAGES: list[Message] = [
     Contradiction(SIGNED, SIGNED),
     HOLDING,
     Committed(record=SIGNED, holders=((0, KEY),), holdings=(HOLDING,), told=(b"{}",)),
-    Closed(job=D, fence=2, kind="finished", state=D, round=3, root=D),
+    Closed(signer=KEY, job=D, fence=2, kind="finished", rounds=3, state=D, round=3, root=D),
     Reached(D, 3),
 ]
 

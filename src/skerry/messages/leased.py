@@ -200,13 +200,14 @@ class Committed(
     told: Told = ()
 
 
-class Closed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="closed/1"):
-    """The job is over.
+class Closed(SignedMessage, frozen=True, kw_only=True, tag="closed/2"):
+    """The coordinator's word that the job is over; `node.network.ends` says when it is believed.
 
     Attributes:
         job: the job.
         fence: the fence under which it was closed.
         kind: how it ended.
+        rounds: how many rounds were committed then.
         detail: why, in words.
         code: the code of the trouble that ended it, where there was one.
         next_step: what can be done about it.
@@ -219,6 +220,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     job: Digest
     fence: Count
     kind: Literal["finished", "asked", "failed", "crashing", "conflict"]
+    rounds: Round
     detail: Text = ""
     code: Text = ""
     next_step: Text = ""

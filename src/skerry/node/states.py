@@ -64,6 +64,17 @@ def state_bytes(state: State) -> bytes:
     return save({name: x.detach().cpu().contiguous() for name, x in state.items()})
 
 
+def blob_root(blob: bytes) -> bytes | None:
+    """Return the root of the state in `blob`, or None where it holds none."""
+    try:
+        state = load(blob)
+    except (SafetensorError, ValueError, KeyError, RuntimeError):
+        return None
+    if any(x.dtype not in _NAMES for x in state.values()):
+        return None
+    return state_root({name: digest_tensor(x) for name, x in state.items()})
+
+
 def read_state(blob: bytes, types: Mapping[str, TensorType]) -> dict[str, Tensor]:
     """Return the state in `blob`, which must hold exactly `types`.
 

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from skerry.messages.leased import FENCES, Closed
+from skerry.messages.signing import sign
 from skerry.node.events import RoundFinished, RunEvent
+from skerry.node.keys import load_key
 from skerry.node.life import RunJob
-from skerry.node.network.replica import RecordRefused, Replica
+from skerry.node.network.ends import EndRefused
+from skerry.node.network.replica import Replica
 from skerry.node.network.trust import Trust
 from skerry.storage import RunFolder
 from tests.node.network.ring import Ring
@@ -71,16 +74,18 @@ def test_nodes_that_are_all_new_get_the_kept_rounds_from_the_submitter(
 
 
 def test_the_end_of_an_earlier_turn_ends_nothing(job: RunJob, tmp_path: Path) -> None:
-    replica = Replica(RunFolder(tmp_path / "node"), job.config, Trust([bytes(32)], (4,)))
+    key, by = load_key(tmp_path / "node.key")
+    replica = Replica(RunFolder(tmp_path / "node"), job.config, Trust([key], (4,)))
 
     async def close(fence: int) -> None:
-        await replica.close(Closed(job=job.config.job, fence=fence, kind="finished"))
+        said = Closed(signer=key, job=job.config.job, fence=fence, kind="failed", rounds=0)
+        await replica.hear_end(sign(said, by))
 
-    with pytest.raises(RecordRefused, match="earlier turn"):
+    with pytest.raises(EndRefused, match="earlier turn"):
         asyncio.run(close(3))
     assert replica.closed is None
     asyncio.run(close(FENCES + 3))
-    assert replica.closed is not None
+    assert replica.closed is not None, "there is no other node that could say so"
 
 
 def test_a_node_that_missed_a_turn_believes_none_of_the_rounds_that_it_did_again(

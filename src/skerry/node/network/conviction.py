@@ -56,7 +56,10 @@ class Conviction:
 
 
 async def follow(link: Link, replica: Replica, first: int, *, live: bool) -> None:
-    """Ask for the rounds from `first` on, and pass on what proves that somebody lies."""
+    """Ask for rounds from `first` on; pass on who is proven to lie, and who says it is over."""
     await say(link, Follow(replica.job, first, live=live))
     for proof in replica.proofs.found.values():
         await say(link, proof)
+    for word in replica.ends.said:
+        if word.rounds == replica.round:
+            await say(link, word)

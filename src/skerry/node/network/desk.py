@@ -44,6 +44,7 @@ PURPOSES = ("lease", "run", "watch", "blobs")
 _GIVE_TRIES = 20
 _GIVE_SECONDS = 1.0
 _NOT_HERE = "this node has no part in that job"
+_GIVEN_UP = "this node gave that job up"
 
 
 class NotTheSubmitter(PeerError):
@@ -172,6 +173,7 @@ class Desk:
             await paying
             await asyncio.to_thread(forget_partials, part.folder.blobs)
         except SkerryError as error:
+            part.given_up = True  # who only answers would pass for one that goes on with it
             self._told(f"job {short(part.job)} is given up here: {error}")
         finally:
             paying.cancel()
@@ -217,6 +219,8 @@ class Desk:
                 await say(link, Refusal("peer.job", _NOT_HERE, "ask another node"))
             elif not part.knows(link.peer_key):
                 await say(link, Refusal("peer.stranger", "that job is not the caller's"))
+            elif part.given_up and call.purpose != "blobs":
+                await say(link, Refusal("peer.job", _GIVEN_UP, "ask another node"))
             elif call.purpose == "run" and not part.runs_lanes(link.peer_key):
                 await say(link, Refusal("peer.observer", "the caller holds no lease of a lane"))
             elif call.purpose == "run":

@@ -13,7 +13,7 @@ import msgspec
 from skerry.base.errors import NodeError
 from skerry.messages.leased import Assignment, Closed, Committed, Holding, SignedRecord
 from skerry.messages.receipts import Receipt
-from skerry.messages.rounds import Lane, LaneRecord, RoundRecord
+from skerry.messages.rounds import Lane, LaneRecord, RoundRecord, Trouble
 from skerry.messages.signing import Sign, sign
 from skerry.messages.wire import decode_as
 from skerry.node.clocks import RealClock
@@ -24,6 +24,7 @@ from skerry.node.life import RunJob, keep_programs, parameter_count, sent_before
 from skerry.node.network.replica import Replica
 from skerry.node.telling import Telling
 from skerry.storage import read_file
+from skerry.train.rounds import End
 
 
 class NoHands:
@@ -103,11 +104,21 @@ class Office:
         self._telling.tell(self._started)
         end, trouble = await self.coordinator.run()
         self._telling.tell(RunEnded(end.kind, end.detail))
+        await self._replica.show(self.ledger.round)
+        closed = self.say_over(end, trouble)
+        await self._replica.hear_end(closed)
+        await self.coordinator.farewell(end.kind)
+        return closed
+
+    def say_over(self, end: End, trouble: Trouble | None) -> Closed:
+        """Return this node's signed word that the job is over."""
         last = self.ledger.last_checkpoint
         closed = Closed(
+            signer=self._key,
             job=self._job.config.job,
             fence=self.fence,
             kind=end.kind,
+            rounds=self.ledger.round,
             detail=end.detail[:4000],
             code=trouble.code if trouble else "",
             next_step=trouble.next_step if trouble else "",
@@ -116,9 +127,7 @@ class Office:
             root=last.root if last else None,
             told=tuple(self._told),
         )
-        await self._replica.close(closed, log=False)
-        await self.coordinator.farewell(end.kind)
-        return closed
+        return sign(closed, self._sign)
 
     def hold(self, holding: Holding) -> None:
         """Take a node's signed word that it keeps blobs."""

@@ -41,6 +41,7 @@ from skerry.node.network import chairs
 from skerry.node.network.chairs import better, first_chair, still_held, successors
 from skerry.node.network.conviction import Conviction, follow
 from skerry.node.network.gateway import Gateway
+from skerry.node.network.hearing import Hearing
 from skerry.node.network.keeping import Keeping
 from skerry.node.network.mending import Mending
 from skerry.node.network.office import Office
@@ -96,11 +97,12 @@ class Part:
         runs = any(node.key == me.key for node in assignment.nodes)
         holds: Holds = "updates" if runs else "records"  # who runs nothing can do without updates
         self.trust = Trust.of(assignment)
-        self.replica = Replica(self.folder, self.config, self.trust, holds)
+        self.replica = Replica(self.folder, self.config, self.trust, holds, me.key)
         self.past = FolderPast(self.replica)
         self.mending, self.pace = Mending(self.folder, assignment), Pace()
         self.programs: Mapping[bytes, bytes] = {}
         self.stocked = asyncio.Event()
+        self.given_up = False
         self.office: Office | None = None
         self.chair: Chair | None = None  # who is tried now, or coordinates
         self._known: Chair | None = None  # who was last seen to coordinate
@@ -112,21 +114,19 @@ class Part:
         self.conviction = Conviction(self.replica, self._catching)
         self.stood = self.conviction.stood
         self.keeping = Keeping(me.key, me.sign, self.job, self.pantry, self.past)
+        self.hearing = Hearing(
+            assignment, me.key, roads, self.replica, self._catching, self._keep, self._convict, told
+        )
 
     @property
     def order(self) -> list[bytes]:
         """The keys of the leased nodes, in the order in which they coordinate."""
         return [node.key for node in self.assignment.nodes]
 
-    @property
-    def others(self) -> list[NodeAddress]:
-        """The other leased nodes."""
-        return [node for node in self.assignment.nodes if node.key != self.me.key]
-
     def _sources(self) -> list[NodeAddress]:
         it = self.assignment
         observing = [node for node in it.observers if node.key != self.me.key]
-        return [*self.others, *observing, *([it.source] if it.source is not None else [])]
+        return [*self.hearing.others, *observing, *([it.source] if it.source is not None else [])]
 
     # -- the whole sentence
 
@@ -179,7 +179,7 @@ class Part:
 
     async def _coordinated(self, job: RunJob) -> Closed:
         """Follow or coordinate until the job is closed."""
-        heard = await self._catch_up()
+        heard = await self.hearing.catch_up()
         if heard is not None and heard.node == self.me.key:  # the others think that I still do
             heard = successors(self.order, heard)[-1]
         begun = heard or chairs.remembered(self.folder.root, self.order, self.me.key)
@@ -189,13 +189,14 @@ class Part:
         patient_until = now() + (0.0 if begun else _FIRST_SECONDS)
         while self.replica.round < self.trust.stays and now() < patient_until:
             await asyncio.sleep(_AGAIN_SECONDS)  # who has the rounds that stay may come yet
-            await self._catch_up()
+            await self.hearing.catch_up()
         trying = [sure]
         held: set[int] = set()
         while self.replica.closed is None:
             if not trying:
                 await asyncio.sleep(_AGAIN_SECONDS)
-                heard = await self._catch_up()
+                heard = await self.hearing.catch_up()
+                await self.hearing.settle()
                 if heard is not None and heard.node != self.me.key:
                     sure = better(sure, heard) or sure
                 patient = now() < patient_until
@@ -204,11 +205,14 @@ class Part:
             chair = trying.pop(0)
             self.chair = chair
             if chair.node == self.me.key:
-                if chair.fence in held:
+                over = self.replica.ends.of(self.me.key, self.replica.round)
+                if chair.fence in held or over:
                     continue  # it was mine and ended; somebody else must follow
-                if heard := await self._taking(chair):
+                if heard := await self._taking(chair, sure):
                     trying = [heard]
                     continue
+                if self.replica.closed is not None:
+                    break
                 held.add(chair.fence)
                 sure, other = chair, await self._coordinate(job, chair)
             else:
@@ -238,7 +242,7 @@ class Part:
     async def _follow(self, chair: Chair) -> Chair | None:
         """Follow a coordinator until it is lost; return who coordinates instead, if it knew."""
         node = self._node(chair.node)
-        if node is None or self.replica.proofs.lies(chair.node):
+        if node is None or not self.hearing.seats(chair):
             return None
         link = None
         try:
@@ -250,11 +254,12 @@ class Part:
                 raise MessageUnexpected("it did not say who coordinates")
             # One that does not coordinate now may still know how the job ended.
             if seen.node != node.key or seen.fence not in self.trust.fences:
-                other = await self._ask(node, self.replica.round)
+                other = await self.hearing.ask(node, self.replica.round)
                 return other if other is not None and other.fence else None
+            self.hearing.hear(node.key)
             self._confirm(seen)
             self.keeping.upward = link
-            await self._adopt_all(link)
+            await self.hearing.take_all(link, seen)
         except RoundTakenBack as back:
             self._told(f"not sure any more: {back.message}")
             return None if self.replica.proofs.lies(chair.node) else chair
@@ -269,6 +274,9 @@ class Part:
                 await link.close()
         return None
 
+    def _keep(self, said: Committed) -> None:
+        self.keeping.begin(said, updates=self.me.key not in self.order)
+
     async def _convict(self, proof: Contradiction) -> None:
         """Take a proof, and follow whom it convicts no longer."""
         if await self.conviction.take(proof):
@@ -276,42 +284,11 @@ class Part:
             if self.keeping.upward and self.chair and self.replica.proofs.lies(self.chair.node):
                 await self.keeping.upward.close()
 
-    async def _adopt_all(self, link: Link) -> None:
-        """Adopt what a link brings until the job is closed or all there is has been sent."""
-        while True:
-            said = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
-            match said:
-                case Committed():
-                    if await self._adopt(said):
-                        self.keeping.begin(said, updates=self.me.key not in self.order)
-                case Closed():
-                    await self.replica.close(said)
-                    return
-                case Reached():
-                    return
-                case Contradiction():
-                    await self._convict(said)
-                case _:
-                    raise MessageUnexpected(f"a {type(said).__name__} is no committed round")
+    async def _taking(self, mine: Chair, sure: Chair) -> Chair | None:
+        """Ask around before this node takes a chair; return the one to follow instead, if any.
 
-    async def _adopt(self, said: Committed) -> bool:
-        async with self._catching:
-            if said.record.record.round > self.replica.round:
-                return False
-            return await self.replica.adopt(said)
-
-    async def _catch_up(self) -> Chair | None:
-        """Take over what other nodes have; return the highest claim to coordinate."""
-        best: Chair | None = None
-        for claim in (await self._claims(self.replica.round)).values():
-            best = better(best, claim if claim.fence else None)
-        source = self.assignment.source
-        if self.replica.round < self.trust.stays and source is not None:
-            await self._ask(source, self.replica.round)
-        return best
-
-    async def _taking(self, mine: Chair) -> Chair | None:
-        """Ask around before this node takes a chair; return the one that most others hear, if any.
+        That is one that most others hear, or the last one known where it may be this node that is
+        away from all the others.
 
         Who calls meanwhile is told that this node takes it, and waits here: else each of those who
         lost the same coordinator would find the next chair empty and take its own.
@@ -319,37 +296,18 @@ class Part:
         if mine.fence == self.trust.fences.start:
             return None
         self._taken = mine  # until it is confirmed
-        found = still_held(await self._claims(self.replica.round), mine.fence)
+        claims = await self.hearing.claims(self.replica.round)
+        found = still_held(claims, mine.fence)
+        if found is not None:
+            self._told(f"the others still hear the coordinator of fence {found.fence}")
+        elif not claims and self.hearing.may_be_away():
+            found = sure
         if found is not None:
             self._taken = None
-            self._told(f"the others still hear the coordinator of fence {found.fence}")
             for task in self._followers:
                 task.cancel()
             await asyncio.sleep(_AGAIN_SECONDS)
         return found
-
-    async def _claims(self, first: int) -> dict[bytes, Chair]:
-        """Take over what others have from round `first` on; return what they say of the chair."""
-        others = self.others
-        said = await asyncio.gather(*(self._ask(it, first) for it in others))
-        return {it.key: claim for it, claim in zip(others, said, strict=True) if claim is not None}
-
-    async def _ask(self, node: NodeAddress, first: int) -> Chair | None:
-        """Take over what one node has from round `first` on; return its claim, if it answers."""
-        claim: Chair | None = None
-        with contextlib.suppress(PeerError, TimeoutError):
-            link = await self.roads.call(node, Call("watch", self.job))
-            try:
-                await follow(link, self.replica, first, live=False)
-                async with asyncio.timeout(self.roads.seconds):
-                    seen = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
-                if isinstance(seen, Chair) and (not seen.fence or seen.fence in self.trust.fences):
-                    lies = self.replica.proofs.lies(seen.node)
-                    claim = Chair(self.job, 0, node.key) if lies else seen
-                await self._adopt_all(link)
-            finally:
-                await link.close()
-        return claim
 
     async def _coordinate(self, job: RunJob, chair: Chair) -> Chair | None:
         """Coordinate until the job is closed; return who does instead when somebody does."""
@@ -388,7 +346,7 @@ class Part:
         """Ask around until somebody knows a coordinator of a higher fence, and return it."""
         while True:
             await asyncio.sleep(_PROBE_SECONDS)
-            for claim in (await self._claims(ROUNDS_MAX)).values():
+            for claim in (await self.hearing.claims(ROUNDS_MAX)).values():
                 if claim.fence > chair.fence:
                     return claim
 
@@ -448,29 +406,39 @@ class Part:
         """Tell a caller who coordinates, and what was committed."""
         async with asyncio.timeout(self.roads.seconds):
             follow = decode_as(Follow, await link.receive())
+        self.hearing.hear(link.peer_key)
         await say(link, self._claim())
         for proof in self.replica.proofs.found.values():
             await say(link, proof)
         sending = asyncio.ensure_future(self._send_rounds(link, follow))
         self._followers.add(sending)
+        listening = asyncio.ensure_future(self._hear_follower(link))
         try:
-            while True:
-                match decode(await link.receive()):
-                    case Contradiction() as proof:
-                        await self._convict(proof)
-                    case Holding() as holding:
-                        check_signature(holding)
-                        if self.office is not None and holding.job == self.job:
-                            self.office.hold(holding)
-                    case _:
-                        raise MessageUnexpected("a word about what a node keeps was due")
+            await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.cancelled():  # else who followed shall look for somebody else
+                await listening
         except LinkLost:
             return
         finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            for task in (sending, listening):
+                task.cancel()
+            await asyncio.gather(sending, listening, return_exceptions=True)
             self._followers.discard(sending)
             await link.close()
+
+    async def _hear_follower(self, link: Link) -> None:
+        while True:
+            match decode(await link.receive(), bytes_max=COMMITTED_BYTES_MAX):
+                case Contradiction() as proof:
+                    await self._convict(proof)
+                case Closed() as said:
+                    await self.hearing.end(said)
+                case Holding() as holding:
+                    check_signature(holding)
+                    if self.office is not None and holding.job == self.job:
+                        self.office.hold(holding)
+                case _:
+                    raise MessageUnexpected("a word about what a node keeps was due")
 
     def end(self) -> None:
         """Let go of whoever is served, since the job goes on from an earlier round elsewhere."""
@@ -487,14 +455,8 @@ class Part:
         return msgspec.structs.replace(known, held=self._sure.is_set())
 
     async def _send_rounds(self, link: Link, follow: Follow) -> None:
-        try:
-            at = follow.round
-            async for said in self.replica.stream(at, live=follow.live):
-                await say(link, said)
-                if isinstance(said, Closed):
-                    return
-                at += 1
-            await say(link, Reached(self.job, at))
-        except asyncio.CancelledError:
-            await link.close()
-            raise
+        at = follow.round
+        async for said in self.replica.stream(at, live=follow.live):
+            await say(link, said)
+            at += isinstance(said, Committed)
+        await say(link, Reached(self.job, at))

@@ -1,7 +1,8 @@
 """Replica: the committed rounds of a job on a node's own disk.
 
-What    `adopt` takes a committed round, `close` the end; `stream` gives them to whoever follows.
-        Beside the ledger of a local run, a round's `Committed` message is kept as it was said.
+What    `adopt` takes a committed round, `hear_end` a word that the job is over; `stream` gives them
+        to whoever follows. Beside the ledger of a local run, a round's `Committed` message is kept
+        as it was said.
 Why     Whoever coordinates may vanish between any two rounds, and any other node must be able to
         go on from what it was sent.
 Rule    A round is adopted in order and only when its record and receipts are signed by the job's
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from skerry.messages.rounds import RoundRecord, RunConfig
 from skerry.messages.signing import check_signature, signed_digest
 from skerry.messages.wire import encode
 from skerry.node.ledger import Holds, Ledger, read_record, receipt_kind
+from skerry.node.network.ends import Ends, Here, doubt, end_of
 from skerry.node.network.proofs import Proofs
 from skerry.node.network.trust import Trust
 from skerry.storage import (
@@ -81,6 +83,7 @@ class Replica:
         config: the run's terms.
         trust: whose records count.
         holds: what must be here for a round to count; see `Ledger`.
+        me: this node's key, whose own words are in the log already.
     """
 
     def __init__(
@@ -89,8 +92,10 @@ class Replica:
         config: RunConfig,
         trust: Trust,
         holds: Holds = "updates",
+        me: bytes | None = None,
     ) -> None:
         self.folder = folder
+        self._me = me
         self.config = config
         self.job = config.job
         self.trust = trust
@@ -100,9 +105,10 @@ class Replica:
         self._showing: set[asyncio.Task[None]] = set()
         self._saved: dict[int, bytes] = {}  # states stored here by round, not yet checkpoints
         self.reload()
+        self.ends = Ends(folder.root / "ends", self.job, trust)
         path = self._closed_path
         if path.is_file():
-            with contextlib.suppress(FileDamaged):  # the others know how it ended
+            with contextlib.suppress(FileDamaged):  # or of an older version: others say it again
                 self.closed = read_kept(Closed, path, bytes_max=COMMITTED_BYTES_MAX)
 
     def reload(self) -> None:
@@ -261,28 +267,64 @@ class Replica:
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(lambda: self._shown >= number)
 
-    async def close(self, closed: Closed, *, log: bool = True) -> None:
-        """Take over the end of the job.
+    async def hear_end(self, said: Closed, silent: Collection[bytes] = ()) -> str | None:
+        """Take a word that the job is over; return why it is not believed, where it is not.
 
         Raises:
-            RecordRefused: it is the end of another turn of the job.
+            EndRefused, SignatureWrong: it is no word of one who coordinates this turn of the job.
         """
+        news = self.ends.take(said)
+        await self.settle(silent)
+        if news and self.closed is None:
+            async with self._changed:
+                self._changed.notify_all()
         if self.closed is not None:
+            return None
+        return doubt(said, self._here(silent)) or "no other node says so yet"
+
+    async def settle(self, silent: Collection[bytes] = ()) -> None:
+        """Close the job if what was said and who is silent make it so."""
+        if self.closed is not None or not self.ends.said:
             return
-        if closed.job != self.job or closed.fence not in self.trust.fences:
-            raise RecordRefused("the job that ended is another, or an earlier turn of it")
-        write_file(self._closed_path, encode(closed))
-        if log:
-            append_lines(self.folder.log, closed.told)
+        end = end_of(self.ends.said, self._here(silent))
+        if end is None:
+            return
+        write_file(self._closed_path, encode(end))
+        if end.signer != self._me:
+            append_lines(self.folder.log, end.told)
         async with self._changed:
-            self.closed = closed
+            self.closed = end
             self._changed.notify_all()
+
+    async def disbelieve(self, closed: Closed) -> None:
+        """Go on with the job, since what the end names is not there or is not what it says."""
+        self.ends.refuse(closed)
+        self._closed_path.unlink(missing_ok=True)
+        async with self._changed:
+            self.closed = None
+
+    @property
+    def ending(self) -> int | None:
+        """The round that is due, if somebody said that the job ends there."""
+        here = any(it.rounds == self.round for it in self.ends.said)
+        return self.round if here else None
+
+    def _here(self, silent: Collection[bytes]) -> Here:
+        rounds = self.config.rounds
+        last = self.folder.last_checkpoint(lanes_too=False) if self.round == rounds else None
+        state = last.state if last is not None and last.round == rounds else None
+        signers = self.trust.signers
+        return Here(rounds, self.round, signers, self._state_after, state, silent)
+
+    def _state_after(self, rounds: int) -> bytes | None:
+        record = read_record(self.folder, self.job, rounds - 1) if rounds else None
+        return record.state_after if record is not None else None
 
     # -- what goes out
 
     async def stream(self, first: int, *, live: bool) -> AsyncIterator[Committed | Closed]:
-        """Yield the committed rounds from `first` on; as they come if `live`; then the end."""
-        at = first
+        """Yield the committed rounds from `first` on; as they come if `live`; and what ends."""
+        at, told = first, set[tuple[bytes, int]]()
         while True:
             while at < self._shown:
                 said = self.read(at)
@@ -290,17 +332,24 @@ class Replica:
                     return
                 yield said
                 at += 1
-            if self.closed is not None:
-                yield self.closed
+            for word in self._untold(told):
+                told.add((word.signer, word.fence))
+                yield word
+            if self.closed is not None or not live:
                 return
-            if not live:
-                return
-            await self._more(at)
+            await self._more(at, told)
 
-    async def _more(self, than: int) -> None:
-        """Wait for a round after those before `than`, or the end."""
+    def _untold(self, told: Collection[tuple[bytes, int]]) -> list[Closed]:
+        """Return the words that the job is over which are not told yet."""
+        words = [*self.ends.said, *([self.closed] if self.closed is not None else [])]
+        return [it for it in dict.fromkeys(words) if (it.signer, it.fence) not in told]
+
+    async def _more(self, than: int, told: Collection[tuple[bytes, int]]) -> None:
+        """Wait for a round after those before `than`, or a word that the job is over."""
         async with self._changed:
-            await self._changed.wait_for(lambda: than < self._shown or self.closed is not None)
+            await self._changed.wait_for(
+                lambda: than < self._shown or self.closed is not None or bool(self._untold(told))
+            )
 
 
 def receipts_by_place(

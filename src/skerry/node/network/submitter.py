@@ -41,6 +41,7 @@ from skerry.node.events import RunEvent, ring_bytes
 from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult, keep_programs, parameter_count, raise_unless_fine
 from skerry.node.network.conviction import follow
+from skerry.node.network.ends import Quiet
 from skerry.node.network.gathering import tell_kept
 from skerry.node.network.pantry import Pantry
 from skerry.node.network.pay import Paymaster
@@ -97,6 +98,19 @@ class JobGone(NodeError):
         super().__init__(
             f"none of the {nodes} nodes that have the job could be reached for {_GONE_SECONDS:g} s",
             next_step="start them again, then run the same command again: they keep the job",
+        )
+
+
+class StateGone(NodeError):
+    """The job ended, and the state that it ended with cannot be had as it was named."""
+
+    code = "node.state.gone"
+
+    def __init__(self, nodes: int) -> None:
+        super().__init__(
+            f"the last state that {nodes} of the job's nodes named is not there or is another one, "
+            f"and no other node named one for {_GONE_SECONDS:g} s",
+            next_step="start the job's other nodes again, then run the same command again",
         )
 
 
@@ -188,9 +202,11 @@ async def submit_job(
         paying = _Paying(assignment, replica, pay)
         await paying.begin(data, pantry)
         closed = await _follow_to_end(replica, assignment, roads, watch, paying)
+        while not await _has_state(pantry, closed):
+            await replica.disbelieve(closed)
+            closed = await _follow_to_end(replica, assignment, roads, watch, paying)
         await paying.end()
         if closed.state is not None and closed.root is not None:
-            await _fetch_state(pantry, closed)
             checkpoint = Checkpoint(job.config.job, closed.round, closed.root, closed.state, ())
             folder.write_checkpoint(checkpoint, lanes_too=False)
         trouble = None
@@ -338,43 +354,57 @@ async def _follow_to_end(
     """Follow the job, at whichever of its nodes answers, until it is closed."""
     loop = asyncio.get_running_loop()
     heard_at = loop.time()
+    quiet = Quiet(tuple(node.key for node in assignment.nodes))
+    if replica.closed is not None:
+        return replica.closed
     while replica.closed is None:
         for node in assignment.nodes:
             if replica.proofs.lies(node.key):
                 continue
             before = replica.round
             with contextlib.suppress(PeerError, TimeoutError):
-                await _follow(replica, node, roads, watch, paying)
+                await _follow(replica, node, roads, watch, paying, quiet)
+            await replica.settle(quiet.silent(replica.ending, loop.time()))
             if replica.closed is not None:
                 break
             if replica.round > before:
                 heard_at = loop.time()
         else:
             if loop.time() - heard_at > _GONE_SECONDS:
-                raise JobGone(len(assignment.nodes))
+                lost = len(replica.ends.refused)
+                raise StateGone(lost) if lost else JobGone(len(assignment.nodes))
             await asyncio.sleep(_AGAIN_SECONDS)
+    _tell(replica.closed.told, watch)
     return replica.closed
 
 
 async def _follow(
-    replica: Replica, node: NodeAddress, roads: Roads, watch: Watch, paying: _Paying
+    replica: Replica,
+    node: NodeAddress,
+    roads: Roads,
+    watch: Watch,
+    paying: _Paying,
+    quiet: Quiet,
 ) -> None:
+    """Follow the job at one of its nodes, until that one is lost, done, or proven to lie."""
     link = await roads.call(node, Call("watch", replica.job))
     try:
         await follow(link, replica, replica.round, live=True)
         while True:
             said = await hear(link, bytes_max=COMMITTED_BYTES_MAX)
+            quiet.hear(node.key, asyncio.get_running_loop().time())
             match said:
                 case Committed():
                     if await replica.adopt(said):
                         _tell(said.told, watch)
                         paying.committed()
                 case Closed():
-                    await replica.close(said)
-                    _tell(said.told, watch)
-                    return
+                    await replica.hear_end(said)
+                    if replica.closed is not None or said.signer == node.key:
+                        return
                 case Contradiction():
-                    replica.proofs.take(said)
+                    if replica.proofs.take(said) and replica.proofs.lies(node.key):
+                        return
                 case Chair():
                     pass
                 case Reached():  # it had to take back what comes next; others may know better
@@ -391,10 +421,19 @@ def _tell(told: Sequence[bytes], watch: Watch) -> None:
             watch(msgspec.json.decode(line, type=RunEvent))
 
 
-async def _fetch_state(pantry: Pantry, closed: Closed) -> None:
-    async with asyncio.timeout(_GONE_SECONDS):
-        while await pantry.bring([closed.state]):  # noqa: ASYNC110 - it is the nodes that change
-            await asyncio.sleep(_AGAIN_SECONDS)
+async def _has_state(pantry: Pantry, closed: Closed) -> bool:
+    """Fetch the state with which a job ended; return whether it is the one that was named."""
+    from skerry.node.states import blob_root  # loads torch
+
+    if closed.state is None or closed.root is None:
+        return True
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GONE_SECONDS):
+            while await pantry.bring([closed.state]):  # noqa: ASYNC110 - the nodes change
+                await asyncio.sleep(_AGAIN_SECONDS)
+        blob = pantry.store.get(closed.state)
+        return await asyncio.to_thread(blob_root, blob) == closed.root
+    return False
 
 
 def _result(job: RunJob, folder: RunFolder, closed: Closed) -> RunResult:
