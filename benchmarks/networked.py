@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -26,11 +26,15 @@ STOP_SECONDS = 30.0
 
 @dataclass
 class LiveNetwork:
-    """A network below `folder` with `count` nodes beside its seed."""
+    """A network below `folder` with `count` nodes beside its seed.
+
+    `owners` adds to the settings of the nodes that it names.
+    """
 
     folder: Path
     count: int = 4
     paid: bool = False
+    owners: Mapping[str, str] = field(default_factory=dict)
     nodes: dict[str, Any] = field(default_factory=dict)
     chain: str = ""
     invite: str = ""
@@ -44,6 +48,7 @@ class LiveNetwork:
             home.mkdir(parents=True, exist_ok=True)
             settings = f"[limits]\nnice = 0\nshare = {self.count}\n"
             settings += "[market]\nfaucet = true\n" if self.paid else ""
+            settings += self.owners.get(home.name, "")
             (home / "node.toml").write_text(settings)
         command = [sys.executable, "-m", "skerry", "up", "--nodes", str(self.count)]
         self._process = subprocess.Popen(

@@ -41,6 +41,16 @@ def test_a_change_from_the_command_line_wins_over_the_file() -> None:
         ("[rounds]\ncodec = 'topk'\ntopk = 5000", "rounds.topk", "more are kept"),
         ("[rounds]\nsegments = 2", "rounds.segments", "at most one a step"),
         ("[checkpoint]\nsave_steps = 3\n[rounds]\nlocal_steps = 2", "checkpoint.save_steps", "mul"),
+        (
+            "[train]\nmax_steps = 8\n[rounds]\nlocal_steps = 2\nmerge_rounds = 3",
+            "train.max_steps",
+            "merges of 3 rounds of 2 local steps each; use 6",
+        ),
+        (
+            "[checkpoint]\nsave_steps = 2\n[rounds]\nlocal_steps = 2\nmerge_rounds = 2",
+            "checkpoint.save_steps",
+            "multiple of the steps between two merges, 4",
+        ),
         ("[nonsense]\na = 1", "nonsense", "known: "),
         ("[train]\nmax_steps = 99999999999999999999", "", ""),
     ],

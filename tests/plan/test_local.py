@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from skerry.plan import JobShape, Machine, NoPlan, Plan, plan_local, ring_bytes
 
@@ -35,6 +36,15 @@ def test_two_cores_run_four_lanes_two_at_a_time() -> None:
     assert plan.seconds == 2 * 300 * 0.1
     assert plan.bytes_ring == ring_bytes(1_000_000, 2, 300)
     assert plan.bytes_ratio > 1000
+
+
+def test_a_plan_counts_units_by_rounds_and_bytes_by_merges() -> None:
+    often, seldom = shape(), replace(shape(), merge_rounds=5)
+    plans = [plan_local(it, machine()) for it in (often, seldom)]
+    first, second = (it for it in plans if isinstance(it, Plan))
+    assert first.units == second.units == 4 * 10
+    assert first.bytes_sent == 5 * second.bytes_sent
+    assert first.seconds == second.seconds
 
 
 def test_four_workers_on_two_cores_take_as_long_as_two() -> None:
