@@ -50,6 +50,30 @@ def test_another_node_coordinates_when_the_first_is_killed(
 
 
 @pytest.mark.slow
+def test_a_node_killed_between_two_merges_costs_its_lanes_a_round(
+    undisturbed: str, tmp_path: Path
+) -> None:
+    seldom = {**LONG, "rounds": LONG["rounds"] * 3, "local_steps": 1, "segments": 1,
+              "save_rounds": 21, "merge_rounds": 3}  # fmt: skip
+    with PlainNodes(tmp_path) as nodes:
+
+        def watch(event: RunEvent) -> None:
+            if isinstance(event, RoundFinished) and event.round == 30:  # the first of three
+                nodes.kill(0, disk=True)
+
+        result = run_on_network(
+            local_job(**seldom), tmp_path / "run", None, str(tmp_path), watch=watch
+        )
+    assert result.root.hex() == undisturbed
+    log = read_lines(tmp_path / "run" / "log.jsonl")
+    assert [it["round"] for it in log if it["type"] == "started"][1] >= 31
+    lanes = [(it["round"], it["lane"]) for it in log if it["type"] == "lane" and it["round"] < 31]
+    assert len(lanes) == len(set(lanes)) == 31 * LONG["lanes"], (
+        "what was recorded is not done again"
+    )
+
+
+@pytest.mark.slow
 def test_a_node_that_comes_back_follows_whoever_coordinates_now(
     undisturbed: str, tmp_path: Path
 ) -> None:
