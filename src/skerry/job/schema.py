@@ -88,7 +88,8 @@ class RoundsSection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     Attributes:
         lanes: parts of every global batch that advance on their own between merges.
-        local_steps: steps of a lane in one round; 1 with codec "none" equals one process.
+        local_steps: steps of a lane in one round; 1 with codec "none", each merged, equals one
+            process.
         merge_rounds: rounds from one merge to the next. A round is a unit of every lane, signed,
             checked, paid and handed over by itself: with more of them a node that leaves loses
             less. The bits are those of a merge in every round of so many times the steps.

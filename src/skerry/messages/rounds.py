@@ -232,7 +232,10 @@ class LaneDone(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lan
 
 
 class Merge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="merge/1"):
-    """The updates of all lanes of a round, in lane order; empty where the worker made it itself."""
+    """The updates of all lanes of a round, in lane order; empty where the worker made it itself.
+
+    All are empty where the round ends with no merge: then only the round is over.
+    """
 
     round: Round
     updates: Annotated[tuple[Update, ...], Meta(max_length=LANES_MAX)]

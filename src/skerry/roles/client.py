@@ -41,7 +41,7 @@ class Shape(Protocol):
 
     @property
     def local_steps(self) -> int:
-        """Steps of a lane between two merges."""
+        """Steps of a lane in a round."""
         ...
 
     @property

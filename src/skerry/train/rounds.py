@@ -6,7 +6,8 @@ Why     A coordinator can be any machine and may die; a pure rule can be tested 
         of deaths, and replayed.
 Rule    Round r works on global state r. Its tasks are the lanes, and, when due, one save and the
         parts of an evaluation. When all are done every worker merges the same updates into state
-        r + 1; whoever has merged gets tasks of round r + 1. The last round has no lanes.
+        r + 1; whoever has merged gets tasks of round r + 1. The last round has no lanes. In a round
+        that ends with no merge state r + 1 is state r: a worker that is told to merge says so.
         Who is behind by more than that merge joins again, from the store.
         A worker holds one task at a time; a task is accepted once, from whoever holds it. All
         workers must report one root for one state, else the run stops.
