@@ -199,7 +199,7 @@ class Part:
                 await self.hearing.settle()
                 if heard is not None and heard.node != self.me.key:
                     sure = better(sure, heard) or sure
-                patient = now() < patient_until
+                patient = now() < patient_until and self.hearing.seats(sure)
                 trying = [sure] if patient else [sure, *successors(self.order, sure)]
                 continue
             chair = trying.pop(0)
@@ -269,6 +269,8 @@ class Part:
             await self.conviction.leave_what_is_wrong()
             self._told(f"not following fence {chair.fence}: {words}")
         finally:
+            if self._sure.is_set():
+                self.hearing.hear(chair.node)  # until now its link held, however little it said
             self.keeping.upward = None
             if link is not None:
                 await link.close()
