@@ -24,9 +24,9 @@ from skerry.messages.wire import decode, encode
 from skerry.node.daemon.switchboard import Caller
 from skerry.node.market.carriage import Carriage
 from skerry.node.market.shelf import Shelf
-from skerry.node.network.desk import Desk
 from skerry.node.network.office import Office
 from skerry.node.network.part import Part
+from skerry.node.network.reception import Reception
 from skerry.train.rounds import End, EndKind
 from skerry.transport import Link
 
@@ -53,13 +53,13 @@ def alter_life() -> None:
     """Let a node that bids and vanishes do so."""
     if way() != "bid and vanish":
         return
-    lease = Desk._lease
+    lease = Reception._lease
 
-    async def vanish(self: Desk, link: Link) -> None:
+    async def vanish(self: Reception, link: Link) -> None:
         await lease(self, link)
         os._exit(0)  # it has its lease and the job counts on it
 
-    Desk._lease = vanish  # type: ignore[method-assign]
+    Reception._lease = vanish  # type: ignore[method-assign]
 
 
 def alter_words() -> None:

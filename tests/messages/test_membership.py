@@ -19,14 +19,12 @@ from skerry.messages.membership import (
     Invite,
     InviteWrong,
     Known,
-    Lead,
     Lease,
     LeaseTaken,
     MembershipMessage,
     Refusal,
     RosterNews,
     RosterWant,
-    Suspect,
     invite_text,
     read_invite,
 )
@@ -56,8 +54,6 @@ MESSAGES: list[Message] = [
     RosterNews((sign(ANNOUNCEMENT, SIGN),), (A,), 1_000_000),
     LEASE,
     LeaseTaken(signer=KEY, lease=A),
-    Suspect(signer=KEY, job=A, fence=2, round=5, record=B, record_fence=1),
-    Lead(A, 3, (Suspect(signer=KEY, job=A, fence=2),)),
     INVITE,
 ]
 each_message = pytest.mark.parametrize("message", MESSAGES, ids=lambda it: type(it).__name__)

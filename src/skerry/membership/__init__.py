@@ -1,11 +1,10 @@
-"""Membership: who is there, who is alive, who may act, and who takes over.
+"""Membership: who is there, who is alive, and who may act.
 
 In      Signed messages of nodes, measured round trips, and the time as an argument.
-Does    Merges announcements, tells silence from death, fences leases, elects coordinators.
-Out     A `Roster` that any two nodes can join in any order, or a refusal with its reason;
-        actions of a succession in the order in which they must be carried out.
+Does    Merges announcements, tells silence from death, fences leases.
+Out     A `Roster` that any two nodes can join in any order, or a refusal with its reason.
 Never   Clocks, sockets, files, lots; never trusts what a third party says of a node.
-Start   reading at `roster`, then `succession`.
+Start   reading at `roster`, then `leases`.
 """
 
 from skerry.membership.detector import Pulse
@@ -18,33 +17,15 @@ from skerry.membership.roster import (
     endpoint_key,
 )
 from skerry.membership.skew import clock_offset_ms
-from skerry.membership.succession import (
-    Action,
-    Follow,
-    Keep,
-    Promise,
-    Say,
-    StandDown,
-    Succession,
-    TakeOver,
-)
 
 __all__ = [
     "SKEW_SECONDS_MAX",
-    "Action",
     "AnnouncementRefused",
     "FenceOver",
-    "Follow",
-    "Keep",
     "LeaseBook",
     "LeaseRefused",
-    "Promise",
     "Pulse",
     "Roster",
-    "Say",
-    "StandDown",
-    "Succession",
-    "TakeOver",
     "check_announcement",
     "check_lease",
     "clock_offset_ms",

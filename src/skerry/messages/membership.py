@@ -1,9 +1,9 @@
-"""What nodes say to each other before any work: who is there, who may act, and who takes over.
+"""What nodes say to each other before any work: who is there, and who may act.
 
 What    `Call` opens every conversation between nodes and `Refusal` ends one that will not be.
         `Announcement` is a node's signed word about itself; `RosterWant` and `RosterNews` spread
-        it. `Lease` and `LeaseTaken` bind a node to a job; `Suspect` and `Lead` change its
-        coordinator. `Invite` is what a newcomer is handed, as one line of text.
+        it. `Lease` and `LeaseTaken` bind a node to a job. `Invite` is what a newcomer is handed, as
+        one line of text.
 Why     Whatever a stranger says about another node must carry that node's own signature, end by
         itself, and be no larger than its reader planned for.
 Rule    Times are whole seconds of Unix time, or milliseconds where a name says so. A fence counts
@@ -212,39 +212,6 @@ class LeaseTaken(SignedMessage, frozen=True, kw_only=True, tag="lease-taken/1"):
     record_fence: Annotated[int, Meta(ge=0, le=1 << 32)] = 0
 
 
-class Suspect(SignedMessage, frozen=True, kw_only=True, tag="suspect/1"):
-    """A leased node gives up the coordinators up to a fence, and says how far the job had come.
-
-    Attributes:
-        job: digest of the run's terms.
-        fence: the highest fence that the signer will never follow again; 0 where there is none.
-        round: rounds whose records the signer has accepted.
-        record: digest of the last of them; zeros before the first.
-        record_fence: the fence under which it was accepted; 0 before the first.
-    """
-
-    job: Digest
-    fence: Annotated[int, Meta(ge=0, le=1 << 32)]
-    round: Count = 0
-    record: Digest = NOTHING
-    record_fence: Annotated[int, Meta(ge=0, le=1 << 32)] = 0
-
-
-class Lead(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="lead/1"):
-    """A node has become coordinator, and these votes prove it.
-
-    Attributes:
-        job: digest of the run's terms.
-        fence: the fence under which it acts.
-        votes: of leased nodes that give up exactly the fence before; with the coordinator itself
-            they are more than half.
-    """
-
-    job: Digest
-    fence: Fence
-    votes: Annotated[tuple[Suspect, ...], Meta(max_length=LEASED_MAX)]
-
-
 # -- how to get in
 
 
@@ -319,7 +286,4 @@ def read_invite(text: str) -> Invite:
 
 RosterMessage: TypeAlias = RosterWant | RosterNews | Announcement
 LeaseMessage: TypeAlias = Lease | LeaseTaken
-SuccessionMessage: TypeAlias = Suspect | Lead
-MembershipMessage: TypeAlias = (
-    Call | Refusal | RosterMessage | LeaseMessage | SuccessionMessage | Invite
-)
+MembershipMessage: TypeAlias = Call | Refusal | RosterMessage | LeaseMessage | Invite

@@ -24,21 +24,13 @@ from skerry.base.errors import PeerError
 from skerry.base.ids import nickname
 from skerry.messages.fields import UNSIGNED
 from skerry.messages.leased import Assignment, Closed, Holding, SignedRecord
-from skerry.messages.membership import Announcement, Lease, LeaseTaken, Suspect
+from skerry.messages.membership import Announcement, Lease, LeaseTaken
 from skerry.messages.receipts import Receipt
 from skerry.messages.wire import encode
 
 Sign: TypeAlias = Callable[[bytes], bytes]
 SignedKind: TypeAlias = (
-    Receipt
-    | Announcement
-    | Lease
-    | LeaseTaken
-    | Suspect
-    | Assignment
-    | SignedRecord
-    | Holding
-    | Closed
+    Receipt | Announcement | Lease | LeaseTaken | Assignment | SignedRecord | Holding | Closed
 )
 AnySigned = TypeVar("AnySigned", bound=SignedKind)
 

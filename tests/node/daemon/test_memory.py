@@ -1,4 +1,4 @@
-"""What a node promised is there after any kill, and a damaged memory is refused."""
+"""What a node said is there after any kill, and a damaged memory is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from skerry.membership import Promise
 from skerry.membership.leases import Holding
 from skerry.messages.membership import Announcement, Lease
 from skerry.messages.signing import sign, signer
@@ -29,7 +28,6 @@ PEER = sign(Announcement(signer=KEY, sequence=1, issued=5, expires=9, roles=("se
 def test_everything_comes_back(tmp_path: Path) -> None:
     memory = NodeMemory(tmp_path / "memory.sqlite")
     memory.keep_lease(Holding(LEASE, 4))
-    memory.keep_promise(JOB, Promise(3, 8, JOB, 2))
     memory.keep_peers((PEER,))
     memory.add_computed(20_000, 30)
     memory.add_computed(20_000, 12)
@@ -37,29 +35,26 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     memory.close()
     again = NodeMemory(tmp_path / "memory.sqlite")
     assert again.leases(KEY).holdings == {JOB: Holding(LEASE, 4)}
-    assert again.promise(JOB) == Promise(3, 8, JOB, 2)
-    assert again.promise(bytes(32)) is None
     assert again.peers() == [PEER]
     assert (again.computed_seconds(20_000), again.computed_seconds(20_001)) == (42, 0)
     assert again.next_sequence(0) == 12
     again.drop_lease(JOB)
-    assert again.promise(JOB) is None
+    assert again.leases(KEY).holdings == {}
     assert (tmp_path / "memory.sqlite").stat().st_mode & 0o077 == 0
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from skerry.membership import Promise
 from skerry.node.daemon.memory import NodeMemory
 memory = NodeMemory(Path(sys.argv[1]))
 for at in range(1, 10**6):
-    memory.keep_promise(bytes(32), Promise(at))
+    memory.keep_fact("said", at)
     print(at, flush=True)
 """
 
 
-def test_a_promise_that_was_said_is_there_after_kill_9(tmp_path: Path) -> None:
+def test_a_fact_that_was_said_is_there_after_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "memory.sqlite"
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True
@@ -72,9 +67,7 @@ def test_a_promise_that_was_said_is_there_after_kill_9(tmp_path: Path) -> None:
     rest = [int(it) for it in process.stdout.read().split()]
     process.stdout.close()
     process.wait()
-    promise = NodeMemory(path).promise(bytes(32))
-    assert promise is not None
-    assert promise.given_up >= max([said, *rest])
+    assert NodeMemory(path).fact("said") >= max([said, *rest])
 
 
 def test_a_damaged_memory_is_refused_with_a_way_on(tmp_path: Path) -> None:
@@ -107,11 +100,8 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
         NodeMemory(path)
 
 
-def test_a_promise_that_does_not_decode_is_not_guessed(tmp_path: Path) -> None:
+def test_a_lease_that_does_not_decode_is_not_guessed(tmp_path: Path) -> None:
     memory = NodeMemory(tmp_path / "memory.sqlite")
-    memory._write("INSERT INTO promises VALUES (?, ?)", (JOB, b"\x00"))
-    with pytest.raises(MemoryDamaged):
-        memory.promise(JOB)
     memory._write("INSERT INTO leases VALUES (?, ?, 1)", (JOB, b"\x00"))
     with pytest.raises(MemoryDamaged):
         memory.leases(KEY)
@@ -124,14 +114,14 @@ def test_a_folder_that_is_not_there_is_no_place_to_remember(tmp_path: Path) -> N
 
 def test_a_full_disk_is_said_and_what_was_kept_stays(tmp_path: Path) -> None:
     memory = NodeMemory(tmp_path / "memory.sqlite")
-    memory.keep_promise(JOB, Promise(1))
+    memory.keep_fact("said", 1)
     (pages,) = memory._base.execute("PRAGMA page_count").fetchone()
     memory._base.execute(f"PRAGMA max_page_count={pages}")
     with pytest.raises(MemoryUnwritable, match="full"):
         memory.keep_peers(
             tuple(msgspec.structs.replace(PEER, signer=bytes([at] * 32)) for at in range(99))
         )
-    assert memory.promise(JOB) == Promise(1)
+    assert memory.fact("said") == 1
 
 
 def test_a_folder_is_one_node_at_a_time(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Nodes of one process that share no folder: real desks, gateways and workers, links in memory."""
+"""Nodes of one process that share no folder: receptions, gateways and workers; links in memory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from skerry.messages.wire import decode_as
 from skerry.node.events import RoundFinished, RunEvent
 from skerry.node.keys import load_key
 from skerry.node.life import RunJob, RunResult
-from skerry.node.network.desk import Desk
 from skerry.node.network.gathering import gather_kept
+from skerry.node.network.reception import Reception
 from skerry.node.network.roads import Roads
 from skerry.node.network.staff import Identity
 from skerry.node.network.submitter import (
@@ -102,7 +102,7 @@ class Node:
 
     folder: Path
     shared: MemoryTransport
-    desk: Desk | None = None
+    reception: Reception | None = None
     transport: NodeTransport | None = None
     address: NodeAddress | None = None
     said: list[str] = field(default_factory=list)
@@ -112,23 +112,23 @@ class Node:
         key, by = load_key(self.folder / "node.key")
         self.transport = NodeTransport(self.shared)
         me = Identity(key, by, self.folder / "node.key")
-        desk = Desk(self.folder, me, Roads(self.transport), Workers, self.said.append)
-        self.desk = desk
+        reception = Reception(self.folder, me, Roads(self.transport), Workers, self.said.append)
+        self.reception = reception
 
         async def accept(link: Link) -> None:
-            await desk.answer(link, decode_as(Call, await link.receive()))
+            await reception.answer(link, decode_as(Call, await link.receive()))
 
         self.address = NodeAddress(key, await self.transport.listen(accept))
-        desk.resume()
+        reception.resume()
         return self.address
 
     async def die(self, *, disk: bool = False) -> None:
         """End all tasks and links; lose the folder too if `disk`."""
-        assert self.desk is not None
+        assert self.reception is not None
         assert self.transport is not None
         self.transport.dead = True
         self.transport.cut()
-        await self.desk.close()
+        await self.reception.close()
         if disk:
             shutil.rmtree(self.folder, ignore_errors=True)  # a worker may still write
 
@@ -200,8 +200,8 @@ class Ring:
                 if self.again is not None:
                     result = await self._do_again(shared, addresses, result)
                 for node in self.nodes[self.count :]:  # the last rounds may still be on the way
-                    assert node.desk is not None
-                    await asyncio.gather(*node.desk._living.values())
+                    assert node.reception is not None
+                    await asyncio.gather(*node.reception._living.values())
                 return result
         finally:
             await asyncio.gather(*self.doing)

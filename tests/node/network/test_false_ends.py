@@ -193,8 +193,8 @@ def test_one_that_ran_rounds_alone_under_its_own_fence_is_convicted_of_nothing(
     cut: list[int] = []
 
     def on_event(ring: Ring, event: RunEvent) -> None:
-        desk = ring.nodes[1].desk
-        follows = desk is not None and any(part._known for part in desk.parts.values())
+        reception = ring.nodes[1].reception
+        follows = reception is not None and any(part._known for part in reception.parts.values())
         if isinstance(event, RoundFinished) and follows and not cut:
             cut.append(event.round)
             ring.cut_off(1, off=True)

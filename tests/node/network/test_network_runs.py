@@ -37,7 +37,7 @@ def test_the_bits_are_those_of_a_local_run(job: RunJob, undisturbed: str, tmp_pa
     assert ring.rounds == list(range(job.config.rounds))
     assert sorted(result.losses) == ring.rounds
     counted = [read_receipt(it) for it in RunFolder(tmp_path / "submitter").receipts()]
-    done = [part.pace for it in ring.nodes if it.desk for part in it.desk.parts.values()]
+    done = [part.pace for it in ring.nodes if it.reception for part in it.reception.parts.values()]
     operations = sum(it.cost.operations * it.unit.steps for it in counted)
     assert sum(it.operations for it in done) >= operations > 0
     assert all(it.microseconds > 0 or not it.operations for it in done)

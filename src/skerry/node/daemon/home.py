@@ -3,7 +3,7 @@
 What    HOME/
             node.key            the Ed25519 seed, mode 0600; made silently when absent
             node.toml           settings; optional
-            memory.sqlite       what must survive: peers, leases, promises
+            memory.sqlite       what must survive: peers, leases
             node.json           address and process while the daemon lives, mode 0600
             log.jsonl           events, for people and `skerry nodes`
             jobs/               one folder for each job that the node has a part in

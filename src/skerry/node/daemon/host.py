@@ -82,7 +82,7 @@ class Host:
         compute: worker processes.
         clock: monotonic seconds.
         wall: Unix time in milliseconds, with what is known of this clock's error taken off.
-        memory: leases, fences and promises, which survive.
+        memory: leases, fences and facts, which survive.
         tell: writes one event to the node's log.
         paced: takes how fast this node's workers were, in operations a second, to be announced.
         bind: says in the node's announcement which address is staked and paid for it.

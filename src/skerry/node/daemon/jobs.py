@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from skerry.node.daemon.host import Host
 from skerry.node.daemon.switchboard import Caller
-from skerry.node.network.desk import PURPOSES, Desk
 from skerry.node.network.pay import Paymaster
+from skerry.node.network.reception import PURPOSES, Reception
 from skerry.node.network.roads import Roads
 from skerry.node.network.staff import Identity
 
@@ -18,7 +18,7 @@ class JobService:
     """
 
     def __init__(self, pay: Paymaster | None = None) -> None:
-        self.desk: Desk | None = None
+        self.reception: Reception | None = None
         self._pay = pay
 
     async def start(self, host: Host) -> None:
@@ -26,7 +26,7 @@ class JobService:
         me = Identity(host.key, host.sign, host.home / "node.key")
         roads = Roads(host.switchboard.transport, host.peers.address, host.peers.lost)
         told = host.tell
-        self.desk = Desk(
+        self.reception = Reception(
             host.home,
             me,
             roads,
@@ -37,14 +37,14 @@ class JobService:
         )
         for purpose in PURPOSES:
             host.switchboard.register(purpose, self._answer)
-        self.desk.resume()
+        self.reception.resume()
 
     async def stop(self) -> None:
         """Leave all jobs as they are; others go on with them."""
-        if self.desk is not None:
-            await self.desk.close()
+        if self.reception is not None:
+            await self.reception.close()
 
     async def _answer(self, caller: Caller) -> None:
-        assert self.desk is not None, "called before the service was started"
+        assert self.reception is not None, "called before the service was started"
         caller.link.admit()
-        await self.desk.answer(caller.link, caller.call)
+        await self.reception.answer(caller.link, caller.call)

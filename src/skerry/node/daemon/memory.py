@@ -1,12 +1,12 @@
-"""What a node must not forget when it is killed: leases, fences, promises, and whom it knew.
+"""What a node must not forget when it is killed: leases, fences, facts, and whom it knew.
 
 What    `NodeMemory(path)` opens the database, which is made when absent, and writes each fact
         before the call returns.
-Why     A node that forgets a promise can undo what a majority has agreed on, and a node that
+Why     A node that forgets a fence may act for a job that another has taken over, and a node that
         forgets its peers needs an invite again.
-Rule    SQLite with a write-ahead log, flushed at each promise: after `kill -9` or a power cut a
-        fact is there whole or not at all. A database that is damaged, or of another version, is
-        refused and never repaired in silence: what it promised cannot be guessed.
+Rule    SQLite with a write-ahead log, flushed at each write: after `kill -9` or a power cut a fact
+        is there whole or not at all. A database that is damaged, or of another version, is refused
+        and never repaired in silence: what it held cannot be guessed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from skerry.base.errors import NodeError, PeerError
-from skerry.membership import LeaseBook, Promise
+from skerry.membership import LeaseBook
 from skerry.membership.leases import Holding
 from skerry.messages.membership import Announcement, Lease
 from skerry.messages.wire import decode_as, encode
@@ -31,13 +29,12 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID
 CREATE TABLE peers (node BLOB PRIMARY KEY, announcement BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE leases (job BLOB PRIMARY KEY, lease BLOB NOT NULL, fence INTEGER NOT NULL)
     WITHOUT ROWID;
-CREATE TABLE promises (job BLOB PRIMARY KEY, promise BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE days (day INTEGER PRIMARY KEY, seconds INTEGER NOT NULL);
 """
 
 
 class MemoryDamaged(NodeError):
-    """A node's database is damaged, or of another version, so its promises cannot be trusted."""
+    """A node's database is damaged, or of another version, so what it says cannot be trusted."""
 
     code = "node.memory"
 
@@ -46,7 +43,7 @@ class MemoryDamaged(NodeError):
         super().__init__(
             f"the node's memory {path} cannot be used: {why}",
             next_step=f"restore it from a copy, or move it away (mv {path} {path}.bad): the node"
-            " keeps its key, but takes no part in choosing coordinators of jobs that it had leased",
+            " keeps its key and its jobs, and goes by its seeds until it knows its peers again",
         )
 
 
@@ -60,7 +57,7 @@ class MemoryUnwritable(NodeError):
         super().__init__(
             f"the node's memory {path} cannot be written: {why}",
             next_step="free some space on that disk, or give yourself permission; then start the"
-            " node again: what it had promised is safe",
+            " node again: what it had kept is safe",
         )
 
 
@@ -187,28 +184,8 @@ class NodeMemory:
         )
 
     def drop_lease(self, job: bytes) -> None:
-        """Forget a lease that is over, and what was promised under it."""
+        """Forget a lease that is over."""
         self._write("DELETE FROM leases WHERE job=?", (job,))
-        self._write("DELETE FROM promises WHERE job=?", (job,))
-
-    def promise(self, job: bytes) -> Promise | None:
-        """Return what was promised for a job, or None where nothing was.
-
-        Raises:
-            MemoryDamaged: it does not decode.
-        """
-        rows = self._rows("SELECT promise FROM promises WHERE job=?", (job,))
-        if not rows:
-            return None
-        try:
-            return msgspec.msgpack.decode(bytes(rows[0][0]), type=Promise)
-        except msgspec.DecodeError as error:
-            raise MemoryDamaged(self.path, str(error)) from None
-
-    def keep_promise(self, job: bytes, promise: Promise) -> None:
-        """Keep a promise; it is on the disk when this returns."""
-        data = msgspec.msgpack.encode(promise)
-        self._write("INSERT OR REPLACE INTO promises VALUES (?, ?)", (job, data))
 
     # -- how long it computed
 

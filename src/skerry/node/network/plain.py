@@ -20,7 +20,7 @@ from skerry.base.errors import PeerError
 from skerry.messages.membership import Call
 from skerry.messages.wire import decode_as
 from skerry.node.keys import load_key
-from skerry.node.network.desk import Desk
+from skerry.node.network.reception import Reception
 from skerry.node.network.roads import Roads
 from skerry.node.network.staff import Identity, processes
 from skerry.node.processes import CrewTerms
@@ -51,16 +51,17 @@ async def serve(folder: Path, crew: CrewTerms) -> None:
     def told(words: str) -> None:
         print(words, file=sys.stderr, flush=True)
 
-    desk = Desk(folder, Identity(key, by, key_file), Roads(transport), processes(crew), told)
+    me = Identity(key, by, key_file)
+    reception = Reception(folder, me, Roads(transport), processes(crew), told)
 
     async def accept(link: Link) -> None:
         with contextlib.suppress(PeerError, TimeoutError):
             async with asyncio.timeout(_CALL_SECONDS):
                 call = decode_as(Call, await link.receive())
-            await desk.answer(link, call)
+            await reception.answer(link, call)
 
     address = await transport.listen(accept)
-    desk.resume()
+    reception.resume()
     node = PlainNode(key.hex(), address, os.getpid())
     write_file(folder / NODE_NAME, msgspec.json.encode(node))
     await asyncio.Event().wait()

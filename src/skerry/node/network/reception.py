@@ -1,7 +1,7 @@
-"""Desk: answers the calls about jobs that other nodes and submitters make to this node.
+"""Reception: answers the calls about jobs that other nodes and submitters make to this node.
 
-What    `Desk.answer(link, call)` serves the purposes "lease", "run", "watch" and "blobs".
-        `Desk.resume` goes on with the jobs that a kill interrupted.
+What    `Reception.answer(link, call)` serves the purposes "lease", "run", "watch" and "blobs".
+        `Reception.resume` goes on with the jobs that a kill interrupted.
 Why     One node may have parts in several jobs; each call names the one it is about.
 Rule    A job goes back to an earlier round when whoever submitted it says so. The part before ends,
         its folder stays as it was, and the next one begins in a folder of its own with the rounds
@@ -66,7 +66,7 @@ def _turn_back(before: Path, root: Path, kept: int) -> None:
         copy_rounds(before, root, kept, blobs=True)
 
 
-class Desk:
+class Reception:
     """The jobs in which one node has a part.
 
     Args:
