@@ -55,8 +55,8 @@ def train(job: str, seed: int, changes: list[str]) -> tuple[Evaluation, JobResul
     with tempfile.TemporaryDirectory(dir=FOLDER) as place:
         file = load_job(
             JOBS / f"{job}.toml",
-            ["checkpoint.eval_steps=0", "checkpoint.save_steps=0", *changes,
-             f"train.seed={seed}", f"output_dir={f'{FOLDER}/{Path(place).name}'!r}"],
+            ["checkpoint.eval_steps=0", "checkpoint.save_steps=0", "resources.threads_per_worker=1",
+             *changes, f"train.seed={seed}", f"output_dir={f'{FOLDER}/{Path(place).name}'!r}"],
         )  # fmt: skip
         result = live_job(file)
     return result.evaluations[-1], result
