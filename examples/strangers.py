@@ -55,7 +55,7 @@ CHANGES = (
     "rounds.local_steps=2", "rounds.segments=2", "rounds.codec='lowrank'", "rounds.rank=2",
     "checkpoint.eval_steps=12", "checkpoint.save_steps=12",
     "market.epoch_rounds=6", "market.draws=256", "market.price_audit=20000",
-    "market.phase_seconds=36", "market.clock_seconds=60", "market.lanes_each_max=1",
+    "market.phase_seconds=26", "market.clock_seconds=30", "market.lanes_each_max=1",
     "market.redo=false",  # another training and settlement would make the demo minutes longer
 )  # fmt: skip
 #: Cheap enough to be hired whoever else offers; what each offers is its owner's affair.
