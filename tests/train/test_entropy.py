@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from skerry.base.chance import Chance
 from skerry.train import UpdateError, UpdateShape, pack_update, unpack_update
+from tests.train.packing import Packing
 
 Update = tuple[bytes, bytes, bytes]
 
+PACKING = Packing(pack_update, unpack_update)
 SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 70)).flatmap(
     lambda size: st.builds(UpdateShape, st.just(size[0]), st.just(size[1]), st.integers(1, size[1]))
 )
@@ -38,44 +40,24 @@ def updates(draw: st.DrawFn) -> tuple[UpdateShape, Update]:
 
 @given(updates())
 def test_what_is_packed_is_unpacked(case: tuple[UpdateShape, Update]) -> None:
-    shape, update = case
-    data = pack_update(shape, *update)
-    assert unpack_update(shape, data) == update
-    assert len(data) <= shape.bytes_max
+    PACKING.keeps(*case)
+
+
+@given(updates())
+def test_bytes_cut_off_or_added_are_refused(case: tuple[UpdateShape, Update]) -> None:
+    PACKING.refuses_more_or_less(*case)
+
+
+@given(SHAPES, st.binary(max_size=200))
+def test_any_bytes_are_refused_or_canonical(shape: UpdateShape, data: bytes) -> None:
+    PACKING.reads_one_form(shape, data)
 
 
 @given(updates(), st.data())
 def test_mutated_bytes_are_refused_or_are_another_update_in_its_one_form(
     case: tuple[UpdateShape, Update], data: st.DataObject
 ) -> None:
-    shape, update = case
-    packed = bytearray(pack_update(shape, *update))
-    for _ in range(data.draw(st.integers(1, 3))):
-        packed[data.draw(st.integers(0, len(packed) - 1))] ^= data.draw(st.integers(1, 255))
-    mutated = bytes(packed)
-    try:
-        other = unpack_update(shape, mutated)
-    except UpdateError:
-        return
-    assert pack_update(shape, *other) == mutated
-
-
-@given(SHAPES, st.binary(max_size=200))
-def test_any_bytes_are_refused_or_canonical(shape: UpdateShape, data: bytes) -> None:
-    try:
-        update = unpack_update(shape, data)
-    except UpdateError:
-        return
-    assert pack_update(shape, *update) == data
-
-
-@given(updates())
-def test_bytes_cut_off_or_added_are_refused(case: tuple[UpdateShape, Update]) -> None:
-    shape, update = case
-    packed = pack_update(shape, *update)
-    for wrong in (packed[:-1], packed + b"\0", b"", packed + bytes(shape.bytes_max)):
-        with pytest.raises(UpdateError):
-            unpack_update(shape, wrong)
+    PACKING.reads_one_form_mutated(*case, data)
 
 
 def test_a_scale_that_is_not_finite_is_refused() -> None:

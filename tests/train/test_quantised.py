@@ -8,18 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from skerry.base.chance import Chance
-from skerry.exact import compile_program
-from skerry.program import Layout, Program, check, from_bytes, to_bytes
+from skerry.program import Layout, check, from_bytes, to_bytes
 from skerry.train import (
     Codec,
     LevelShape,
-    UpdateError,
     bytes_expected,
     encode_program,
     merge_program,
@@ -29,23 +26,12 @@ from skerry.train import (
     update_types,
 )
 from skerry.train.levels import CHUNK, LEVEL_MAX
-
-Arrays = dict[str, NDArray[Any]]
+from tests.train.packing import Packing, drawn, run
 
 LAYOUT = Layout.of({"table": (40, 6), "bias": (7,), "square": (9, 9), "one": ()})
 CODEC = Codec(kind="quantised", level_width=1.2)
 SHAPES = st.builds(LevelShape, st.integers(1, 300), st.integers(1, 30))
-
-
-def run(program: Program, backend: str, **given: NDArray[Any]) -> Arrays:
-    made = compile_program(program, backend).run(  # type: ignore[arg-type]
-        {name: torch.from_numpy(np.array(x)) for name, x in given.items()}
-    )
-    return {name: x.numpy() for name, x in made.items()}
-
-
-def drawn(seed: int, *shape: int) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+PACKING = Packing(pack_levels, unpack_levels)
 
 
 def model_of_levels(error_P: NDArray[Any]) -> NDArray[Any]:
@@ -175,36 +161,24 @@ def updates(draw: st.DrawFn) -> tuple[LevelShape, tuple[bytes, bytes]]:
 
 @given(updates())
 def test_what_is_packed_is_unpacked(case: tuple[LevelShape, tuple[bytes, bytes]]) -> None:
-    shape, update = case
-    data = pack_levels(shape, *update)
-    assert unpack_levels(shape, data) == update
-    assert len(data) <= shape.bytes_max
-    for wrong in (data[:-1], data + b"\0", b"", data + bytes(shape.bytes_max)):
-        with pytest.raises(UpdateError):
-            unpack_levels(shape, wrong)
+    PACKING.keeps(*case)
+
+
+@given(updates())
+def test_bytes_cut_off_or_added_are_refused(case: tuple[LevelShape, tuple[bytes, bytes]]) -> None:
+    PACKING.refuses_more_or_less(*case)
 
 
 @given(SHAPES, st.binary(max_size=200))
 def test_any_bytes_are_refused_or_canonical(shape: LevelShape, data: bytes) -> None:
-    try:
-        update = unpack_levels(shape, data)
-    except UpdateError:
-        return
-    assert pack_levels(shape, *update) == data
+    PACKING.reads_one_form(shape, data)
 
 
 @given(updates(), st.data())
 def test_mutated_bytes_are_refused_or_are_another_update_in_its_one_form(
     case: tuple[LevelShape, tuple[bytes, bytes]], data: st.DataObject
 ) -> None:
-    shape, update = case
-    packed = bytearray(pack_levels(shape, *update))
-    packed[data.draw(st.integers(0, len(packed) - 1))] ^= data.draw(st.integers(1, 255))
-    try:
-        other = unpack_levels(shape, bytes(packed))
-    except UpdateError:
-        return
-    assert pack_levels(shape, *other) == bytes(packed)
+    PACKING.reads_one_form_mutated(*case, data)
 
 
 @settings(max_examples=25)
@@ -220,4 +194,4 @@ def test_what_encode_sends_survives_the_wire(
     shape = update_shape(codec, layout)
     assert isinstance(shape, LevelShape)
     sent = (made["levels"].tobytes(), made["scales"].tobytes())
-    assert unpack_levels(shape, pack_levels(shape, *sent)) == sent
+    PACKING.keeps(shape, sent)

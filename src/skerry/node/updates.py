@@ -12,9 +12,10 @@ Rule    Indices, codes and scales of a top-k codec travel in `train.entropy`'s c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from skerry.program import Program, TensorType
 from skerry.train import (
     FactorShape,
     LevelShape,
+    PackedShape,
     UpdateShape,
     pack_factors,
     pack_levels,
@@ -35,6 +37,12 @@ from skerry.train import (
     unpack_update,
 )
 
+#: What turns the values of each shape into bytes and back.
+_PACKING: Final[Mapping[type, tuple[Callable[..., bytes], Callable[..., tuple[bytes, ...]]]]] = {
+    UpdateShape: (pack_update, unpack_update),
+    FactorShape: (pack_factors, unpack_factors),
+    LevelShape: (pack_levels, unpack_levels),
+}
 _NUMPY = {"f32": "<f4", "i64": "<i8", "bool": "|b1"}
 
 
@@ -65,9 +73,9 @@ class UpdateCodec:
         }
 
     @cached_property
-    def shape(self) -> UpdateShape | FactorShape | LevelShape | None:
+    def shape(self) -> PackedShape | None:
         """The shape of the codec's own code, or None where values travel as they are."""
-        shape: UpdateShape | FactorShape | LevelShape
+        shape: PackedShape
         if self.types.keys() == {"indices", "codes", "scales"}:
             shape = UpdateShape.of(self.encode)
         elif self.types.keys() == {"codes", "scales"}:
@@ -82,11 +90,8 @@ class UpdateCodec:
         """Return the bytes of one lane's values."""
         if self.shape is not None:
             parts = [bytes(tensor_bytes(values[name])) for name in self.shape.types]
-            if isinstance(self.shape, FactorShape):
-                return pack_factors(self.shape, *parts)
-            if isinstance(self.shape, LevelShape):
-                return pack_levels(self.shape, *parts)
-            return pack_update(self.shape, *parts)
+            pack, _ = _PACKING[type(self.shape)]
+            return pack(self.shape, *parts)
         return b"".join(tensor_bytes(values[name]) for name in self.types)
 
     def unpack(self, update: bytes) -> dict[str, Tensor]:
@@ -96,14 +101,8 @@ class UpdateCodec:
             UpdateMalformed, UpdateError: the bytes are not an update of this codec.
         """
         if self.shape is not None:
-            parts: tuple[bytes, ...]
-            if isinstance(self.shape, FactorShape):
-                parts = unpack_factors(self.shape, update)
-            elif isinstance(self.shape, LevelShape):
-                parts = unpack_levels(self.shape, update)
-            else:
-                parts = unpack_update(self.shape, update)
-            named = zip(self.shape.types, parts, strict=True)
+            _, unpack = _PACKING[type(self.shape)]
+            named = zip(self.shape.types, unpack(self.shape, update), strict=True)
             return {name: self.raw(part, self.types[name]) for name, part in named}
         due = sum(kind.size_bytes for kind in self.types.values())
         if len(update) != due:

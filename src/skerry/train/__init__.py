@@ -8,9 +8,11 @@ Never   torch, numpy, IO, clocks; never runs a Program.
 Start   reading at `programs`, then `codec`.
 """
 
+from skerry.train.bitstring import UpdateError
 from skerry.train.codec import (
     Codec,
     InvalidCodec,
+    PackedShape,
     bytes_expected,
     encode_program,
     global_memory_types,
@@ -19,7 +21,7 @@ from skerry.train.codec import (
     update_shape,
     update_types,
 )
-from skerry.train.entropy import UpdateError, UpdateShape, pack_update, unpack_update
+from skerry.train.entropy import UpdateShape, pack_update, unpack_update
 from skerry.train.factors import Factored, FactorShape, pack_factors, unpack_factors
 from skerry.train.levels import LevelShape, pack_levels, unpack_levels
 from skerry.train.optimizers import (
@@ -44,6 +46,7 @@ __all__ = [
     "InvalidOptimizer",
     "LevelShape",
     "Optimizer",
+    "PackedShape",
     "UpdateError",
     "UpdateShape",
     "apply_gradient",

@@ -42,7 +42,8 @@ from skerry.train.quantised import LEVEL_WIDTH_MIN, SMALLEST, dequantise, quanti
 from skerry.train.scales import rounded
 
 CodecKind: TypeAlias = Literal["quantised", "lowrank", "topk", "none"]
-Shape: TypeAlias = UpdateShape | FactorShape | LevelShape
+#: How many values an update holds that is packed into fewer bits.
+PackedShape: TypeAlias = UpdateShape | FactorShape | LevelShape
 
 #: Kinds whose lanes train at their parameters less their residual.
 _AHEAD: Final = ("lowrank", "quantised")
@@ -143,7 +144,7 @@ def update_types(codec: Codec, layout: Layout) -> dict[str, TensorType]:
     return update_shape(codec, layout).types
 
 
-def update_shape(codec: Codec, layout: Layout) -> Shape:
+def update_shape(codec: Codec, layout: Layout) -> PackedShape:
     """Return how many values an update over parameters of that layout holds; not for "none"."""
     assert codec.kind != "none", "all of a drift has no shape but its own"
     if codec.kind == "lowrank":
@@ -297,7 +298,7 @@ def _largest_indices(b: Builder, error: Value, shape: UpdateShape) -> Value:
 
 
 def _scales(b: Builder, kept_Ck: Value) -> Value:
-    """Return the mean magnitude of each chunk's kept values, rounded to SCALE_BITS.
+    """Return the mean magnitude of each chunk's kept values, rounded to a few bits.
 
     The mean is the one magnitude for all k of the least squared error.
     """

@@ -5,11 +5,11 @@ What    `FactorShape` says how many terms each matrix of the parameters gets; `p
         them.
 Why     A term of an m x n matrix is m + n codes for m n parameters, and no code needs a place: the
         order of the matrices says where it belongs.
-Rule    One bit string, most significant bit first, zero bits up to the next byte: the scales as in
-        `train.entropy`, then each code in two bits, as an unsigned integer. A code c stands for
-        the level 2 c - 3: -3, -1, 1 or 3. Codes stand by groups of matrices that have m, n and K in
-        common, ascending by these; in a group term by term, in a term the rows of all its matrices,
-        in flat order, before their columns; a vector has codes for its rows alone.
+Rule    One bit string, as in `bitstring`: the scales, then each code in two bits, as an unsigned
+        integer. A code c stands for the level 2 c - 3: -3, -1, 1 or 3. Codes stand by groups of
+        matrices that have m, n and K in common, ascending by these; in a group term by term, in a
+        term the rows of all its matrices, in flat order, before their columns; a vector has codes
+        for its rows alone.
 Source  Kolda and O'Leary 1998, "A semidiscrete matrix decomposition"; Vogels et al. 2019,
         "PowerSGD", for updates as products of narrow factors; Max 1960, for the four levels.
 Legend  m, n = rows and columns of a matrix, K = its terms, N = all codes, S = all terms.
@@ -26,14 +26,17 @@ from typing import Final
 import msgspec
 
 from skerry.program import F32, I64, TensorType
-from skerry.train.entropy import (
+from skerry.train.bitstring import (
     HEADER_BITS,
     SCALE_BITS,
     UpdateError,
     array_of,
     bytes_of,
+    check_end,
     read_scales,
     scale_words,
+    to_bits,
+    to_bytes,
 )
 
 CODE_BITS: Final = 2
@@ -117,9 +120,7 @@ def pack_factors(shape: FactorShape, codes: bytes, scales: bytes) -> bytes:
     words = array_of("q", codes)
     assert len(words) == shape.codes, "one code a row and column of each term"
     assert not words or (min(words) >= 0 and max(words) < 1 << CODE_BITS), "a code has two bits"
-    text = scale_words(shape.terms, scales) + "".join(_WORDS[word] for word in words)
-    size = -(-len(text) // 8)
-    return int(text.ljust(8 * size, "0"), 2).to_bytes(size, "big")
+    return to_bytes(scale_words(shape.terms, scales) + "".join(_WORDS[word] for word in words))
 
 
 def unpack_factors(shape: FactorShape, data: bytes) -> tuple[bytes, bytes]:
@@ -128,17 +129,12 @@ def unpack_factors(shape: FactorShape, data: bytes) -> tuple[bytes, bytes]:
     Raises:
         UpdateError: the bytes are too many or too few, or not what `pack_factors` writes.
     """
-    if len(data) > shape.bytes_max:
-        raise UpdateError(f"{len(data)} bytes, and no update has more than {shape.bytes_max}")
-    if 8 * len(data) < HEADER_BITS:
-        raise UpdateError("the header is cut off")
-    text = format(int.from_bytes(data, "big"), f"0{8 * len(data)}b")
+    text = to_bits(data, shape.bytes_max)
     scales, at = read_scales(shape.terms, text)
     end = at + CODE_BITS * shape.codes
     if end > len(text):
         raise UpdateError("the codes are cut off")
-    if len(text) - end >= 8 or "1" in text[end:]:
-        raise UpdateError("bits are left over")
+    check_end(text, end)
     codes = array("q", (_CODES[text[i : i + CODE_BITS]] for i in range(at, end, CODE_BITS)))
     return bytes_of(codes), bytes_of(scales)
 

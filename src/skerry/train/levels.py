@@ -4,16 +4,16 @@ What    `pack_levels` turns the levels and scales that an encode Program gave in
         `unpack_levels` turns bytes from a stranger back, or refuses them.
 Why     Four of five levels are 0, and of the others nearly all are 1 or -1. Said one by one they
         would take two bits; their places alone, and the few larger ones among them, take one.
-Rule    One bit string, most significant bit first, zero bits up to the next byte: the scales as in
-        `train.entropy`, then the flat levels in chunks of `CHUNK`, the last one shorter:
+Rule    One bit string, as in `bitstring`: the scales, then the flat levels in chunks of `CHUNK`,
+        the last one shorter:
           the places of all levels but 0 among the chunk's; 1 bit for the sign of each, 1 is
           negative; the places among these of all magnitudes above 1; among those of all above 2;
           and so on up to `LEVEL_MAX`, or until there are none.
         Places k of W are told by k, in as many bits as W has, and by the gaps between them, in the
-        Golomb code of `train.entropy` for k and W; where k = W there are no gaps to tell.
+        Golomb code that is best for k of W; where k = W there are no gaps to tell.
         Every bit string has at most one reading, so equal updates have equal bytes.
-Source  Golomb 1966, "Run-length encodings"; Shapiro 1993, "Embedded image coding using zerotrees",
-        for magnitudes told as places of the larger ones among the smaller.
+Source  Shapiro 1993, "Embedded image coding using zerotrees", for magnitudes told as places of the
+        larger ones among the smaller.
 Legend  P = parameters, S = tensors, W = width of a list, k = places in it.
 Pure    Bytes in, bytes out. Tensors stand as canonical little-endian bytes: i64, f32.
 """
@@ -28,16 +28,18 @@ from typing import Final
 import msgspec
 
 from skerry.program import F32, I64, TensorType
-from skerry.train.entropy import (
+from skerry.train.bitstring import (
     HEADER_BITS,
     SCALE_BITS,
+    Golomb,
     UpdateError,
     array_of,
-    best_golomb,
     bytes_of,
+    check_end,
     read_scales,
-    remainder_words,
     scale_words,
+    to_bits,
+    to_bytes,
 )
 
 #: The greatest magnitude of a level.
@@ -109,9 +111,7 @@ def pack_levels(shape: LevelShape, levels: bytes, scales: bytes) -> bytes:
     parts = [scale_words(shape.scales, scales)]
     for start in range(0, len(flat), CHUNK):
         _write_chunk(parts, flat[start : start + CHUNK])
-    text = "".join(parts)
-    size = -(-len(text) // 8)
-    return int(text.ljust(8 * size, "0"), 2).to_bytes(size, "big")
+    return to_bytes("".join(parts))
 
 
 def unpack_levels(shape: LevelShape, data: bytes) -> tuple[bytes, bytes]:
@@ -120,17 +120,12 @@ def unpack_levels(shape: LevelShape, data: bytes) -> tuple[bytes, bytes]:
     Raises:
         UpdateError: the bytes are too many or too few, or not what `pack_levels` writes.
     """
-    if len(data) > shape.bytes_max:
-        raise UpdateError(f"{len(data)} bytes, and no update has more than {shape.bytes_max}")
-    if 8 * len(data) < HEADER_BITS:
-        raise UpdateError("the header is cut off")
-    text = format(int.from_bytes(data, "big"), f"0{8 * len(data)}b")
+    text = to_bits(data, shape.bytes_max)
     scales, at = read_scales(shape.scales, text)
     levels = array("q", bytes(8 * shape.levels))
     for start in range(0, shape.levels, CHUNK):
         at = _read_chunk(text, at, levels, start, min(CHUNK, shape.levels - start))
-    if len(text) - at >= 8 or "1" in text[at:]:
-        raise UpdateError("bits are left over")
+    check_end(text, at)
     return bytes_of(levels), bytes_of(scales)
 
 
@@ -173,12 +168,9 @@ def _write_places(parts: list[str], places: Sequence[int], width: int) -> None:
     parts.append(format(count, f"0{width.bit_length()}b"))
     if not 0 < count < width:
         return
-    m = best_golomb(width, count)
-    words = remainder_words(m)
-    before = -1
+    golomb, before = Golomb.of(width, count), -1
     for place in places:
-        turns, rest = divmod(place - before - 1, m)
-        parts.append("1" * turns + "0" + words[rest])
+        parts.append(golomb.word(place - before - 1))
         before = place
 
 
@@ -194,22 +186,11 @@ def _read_places(text: str, at: int, width: int) -> tuple[list[int], int]:
         raise UpdateError("a number of places is cut off, or more than there are")
     if count in (0, width):
         return list(range(count)), at
-    m = best_golomb(width, count)
-    bits = (m - 1).bit_length()
-    short = (1 << bits) - m
-    places, place = [], -1
+    golomb, places, place = Golomb.of(width, count), [], -1
     try:
         for _ in range(count):
-            stop = text.index("0", at)
-            place += 1 + (stop - at) * m
-            at = stop + 1
-            if bits:
-                at = stop + bits
-                rest = int("0" + text[stop + 1 : at], 2)
-                if rest >= short:
-                    rest = 2 * rest + (text[at] == "1") - short
-                    at += 1
-                place += rest
+            gap, at = golomb.read(text, at)
+            place += 1 + gap
             places.append(place)
     except (IndexError, ValueError):
         at = len(text) + 1

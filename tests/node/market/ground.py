@@ -342,3 +342,11 @@ class Market:
         self._sender.close()
         self.rpc.close()
         self.anvil.close()
+
+
+def opened(markets: list[Market], market: Market) -> Market:
+    """Return a market after its award; it is closed with those of `markets`."""
+    markets.append(market)
+    market.open()
+    market.award()
+    return market

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from tests.node.market.ground import (
     ASKING,
     ROUNDS,
     Market,
+    opened,
     plant_lie,
     signer_keys,
     small_run,
@@ -46,19 +46,8 @@ def handed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.fixture
-def markets() -> Iterator[list[Market]]:
-    made: list[Market] = []
-    yield made
-    for it in made:
-        it.close()
-
-
 def played(markets: list[Market], market: Market) -> Market:
-    markets.append(market)
-    market.open()
-    market.award()
-    market.play()
+    opened(markets, market).play()
     return market
 
 

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tests.node.market.ground import (
     InProcess,
     Market,
     OutOfProcess,
+    opened,
     plant_lie,
     signer_keys,
     small_run,
@@ -43,21 +43,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copied(run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(run, tmp_path / "run"))
-
-
-@pytest.fixture
-def markets() -> Iterator[list[Market]]:
-    made: list[Market] = []
-    yield made
-    for it in made:
-        it.close()
-
-
-def opened(markets: list[Market], market: Market) -> Market:
-    markets.append(market)
-    market.open()
-    market.award()
-    return market
 
 
 def check_statements(market: Market) -> None:

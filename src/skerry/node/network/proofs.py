@@ -18,9 +18,9 @@ from pathlib import Path
 from skerry.base.errors import PeerError
 from skerry.messages.leased import Contradiction, SignedRecord
 from skerry.messages.signing import check_signature, signed_digest
-from skerry.messages.wire import decode_as, encode
+from skerry.messages.wire import encode
 from skerry.node.network.trust import Trust
-from skerry.storage import make_folder, read_file, write_file
+from skerry.storage import FileDamaged, make_folder, read_kept, write_file
 
 _SUFFIX = ".proof"
 
@@ -48,8 +48,8 @@ class Proofs:
         self.folder, self._job, self._trust = folder, job, trust
         self.found: dict[bytes, Contradiction] = {}
         for path in sorted(folder.glob(f"*{_SUFFIX}")):
-            with contextlib.suppress(PeerError):
-                self._take(decode_as(Contradiction, read_file(path)))
+            with contextlib.suppress(PeerError, FileDamaged):  # as if it had not been shown
+                self._take(read_kept(Contradiction, path))
 
     def lies(self, key: bytes) -> bool:
         """Return whether a node is proven to have contradicted itself."""
