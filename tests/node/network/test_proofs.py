@@ -56,7 +56,6 @@ def test_two_words_of_one_signer_are_a_proof_and_nothing_else_is(tmp_path: Path)
     assert (again.lies(one[0]), again.lies(other[0]), again.since) == (True, False, 3)
 
 
-@pytest.mark.slow  # not steady yet: now and then the run ends before anybody holds both words
 @pytest.mark.parametrize("odd", [0, 1])
 def test_a_two_faced_coordinator_is_left_and_the_bits_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: int
@@ -80,7 +79,7 @@ def test_a_two_faced_coordinator_is_left_and_the_bits_stay(
     async def two_faced(part: Part, link: Link, follow: Follow) -> None:
         first = ring.nodes[0].address
         assert first is not None
-        if part.me.key == first.key and follow.live:
+        if part.me.key == first.key:  # who only asks is told too: few may follow when round 2 ends
             link = Lying(part, link)  # type: ignore[assignment]
         await send(part, link, follow)
 

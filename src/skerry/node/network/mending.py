@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Coroutine, Iterator
@@ -47,7 +48,7 @@ def probe(folder: Path, size: int = 0) -> None:
         with contextlib.suppress(OSError):
             path.unlink()
     if shutil.disk_usage(folder).free < size:
-        full = OSError(28, os.strerror(28))
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise StorageError(folder, "writing to", full, size)
 
 

@@ -231,9 +231,9 @@ class Replica:
             path.mkdir(parents=True, exist_ok=True)
             for it in (kept.record, signed):
                 write_file(path / f"{signed_digest(it).hex()[:16]}.record", encode(it))
-            if double:
+            if double:  # which of its two words is false, the next round or our worker tells
                 self.proofs.take(Contradiction(kept.record, signed))
-            if differ:
+            else:
                 raise RecordsDiffer(signed.record.round, path)
 
     def saved(self, number: int, state: bytes, root: bytes) -> None:
